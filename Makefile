@@ -59,11 +59,12 @@ coverage: $(LOCKED)
 	  tests/stores tests/simulation $(PYTEST_FLAGS)
 	@$(BIN)/coverage report
 
-# Writes again what tests compare: every public name, every error message, the tests of each known failure, and the
-# pictures of docs/explanation/; and docs/llms.txt. Look at the difference before you commit it.
+# Writes again what tests compare: every public name, every error message, the tests of each known failure, the pictures
+# of docs/explanation/, and the generated parts of docs/reference/; and docs/llms.txt. Look at the difference before you
+# commit it.
 snapshots: $(LOCKED)
 	@for script in tests/unit/test_public_surface.py tests/support/messages.py tests/support/failures.py \
-	  tests/support/architecture.py tests/support/diagrams.py tools/llms.py; do \
+	  tests/support/architecture.py tests/support/diagrams.py tests/support/reference.py tools/llms.py; do \
 	  PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python $$script || exit 1; done
 
 # The same wheel inside other people's clients, and against an authorization server and conformance suites from npm.

@@ -74,15 +74,18 @@ class Event:
     * `odd_answer`: a member of the server's response was strange.
     * `sign_in_required`: the grant has ended, and its user must sign in again.
     * `refresh_token_expiring`: the refresh token expires soon, and renewals do not put that off.
-    * `signed_in`, `forgotten`, `revoked`: a user signed in, the record was deleted, the provider ended the grant.
+    * `signed_in`: a user signed in, or a token was adopted (`adopt`), and the token is saved.
+    * `forgotten`: the record of a grant was deleted here; the provider was not informed.
+    * `revoked`: the provider has revoked the tokens, as `revoke` asked it to.
     * `token_withheld`: a request was sent to an origin that may not have the token, or had a header of its own.
     * `rejection_unresolved`: the API rejected a renewed token too, so such rejections cause fewer renewals for a while.
     * `step_up_required`: the API asks for more than the grant gives; `error` has what to ask for in a new sign-in.
     * `consent_ended`: the provider reports that the user's consent has ended; `error` is what may be raised for it.
     * `certificate_expiring`: the client's certificate (`OAuthClient(cert=...)`) expires within three weeks, or has
       expired. At most once a day in each process.
-    * `certificate_renewed`, `certificate_unreadable`: the file of that certificate has changed. It is used from now on,
-      or it cannot be read, and the certificate that was loaded before stays in use.
+    * `certificate_renewed`: the file of that certificate has changed, and is used from the next token request on.
+    * `certificate_unreadable`: the file of that certificate has changed and cannot be read; the certificate that was
+      loaded before stays in use.
     * `certificate_missing`: the API rejected a token that is bound to the client's certificate, or may be, and the HTTP
       client visibly has none. Only requests shows that.
     * `resource_learned`: a protected resource has described how to sign in (RFC 9728); `detail` names the issuer.

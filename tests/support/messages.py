@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from support.imports import PACKAGE, module_name, syntax_tree
@@ -33,13 +33,18 @@ NAMED = (
 
 @dataclass(frozen=True)
 class Message:
-    """One call of an error's class."""
+    """One call of an error's class.
+
+    `given` are its arguments as they are written. `is_of_setting`: the place of a setting is written before them.
+    """
 
     module: str
     error: str
     problem: str
     remedy: str | None
     parameter: str | None
+    given: dict[str, ast.expr] = field(default_factory=dict[str, ast.expr], compare=False, repr=False)
+    is_of_setting: bool = field(default=False, compare=False, repr=False)
 
     def __str__(self) -> str:
         named = "" if self.parameter is None else f" [{self.parameter}]"
@@ -57,17 +62,19 @@ def messages() -> Iterator[Message]:
 def _message(module: str, call: ast.Call) -> Iterator[Message]:
     error = ast.unparse(call.func)
     given = {each.arg: each.value for each in call.keywords}
-    order = ["problem"]
+    order, is_of_setting = ["problem"], False
     if module.startswith("config."):
         # The messages of a setting are completed with where it comes from (`SettingsOrigin.error`).
+        is_of_setting = error.endswith("origin.error") or error == "UnresolvedReference"
         if error.endswith("origin.error"):
             error, order = "ConfigurationError", ["parameter", "problem", "remedy"]
         elif error == "UnresolvedReference":
             order = ["problem", "remedy"]
     given |= dict(zip(order, call.args, strict=False))
     if (error in ERRORS or len(order) > 1) and "problem" in given:
-        parts = (text_of(given[name]) if name in given else None for name in ("remedy", "parameter"))
-        yield Message(module, error, text_of(given["problem"]), *parts)
+        remedy, parameter = (text_of(given[name]) if name in given else None for name in ("remedy", "parameter"))
+        written = {str(name): value for name, value in given.items()}
+        yield Message(module, error, text_of(given["problem"]), remedy, parameter, written, is_of_setting)
 
 
 def named_parts() -> Iterator[tuple[str, str, str]]:

@@ -76,6 +76,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("blnk_auth/stores/_sql_connections.py", "engine"): "SQLAlchemy's word for what a SQLStore is made of",
     ("blnk_auth/stores/_sql_errors.py", "engine"): "SQLAlchemy's word for what a SQLStore is made of",
     ("docs/how-to/use-postgresql-or-redis.md", "engine"): "SQLAlchemy's word for what a SQLStore is made of",
+    ("docs/reference/error-messages.md", "engine"): "SQLAlchemy's word for what a SQLStore is made of",
     ("docs/reference/limits.md", "SQLAlchemy engine"): "SQLAlchemy's word for what a SQLStore is made of",
 }
 """(file, phrase): the reason, for quotations and words with a technical meaning. The phrase is matched in any case."""
