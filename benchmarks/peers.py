@@ -32,6 +32,9 @@ MOCKED = "https://api.example.com"
 FOR_ALL = "blnk_auth.Auth"
 """The auth class of all clients. It runs the flow of the other classes, so only its hot path is measured apart."""
 
+HAND_WRITTEN = "hand-written"
+"""What programs have that use no library; it does not count as one."""
+
 BEARER = "Bearer "
 CLIENT = ("bench-client", "bench-secret")
 
@@ -400,6 +403,33 @@ def blnk_for_all(package: Any, grant: Grant) -> Any:
     from blnk_auth import Auth
 
     return Auth(blnk_source(grant))
+
+
+def hand_written(grant: Grant) -> Any:
+    """The refresh that programs write themselves, as tutorials show it: the tokens and their expiry, and no lock."""
+    import requests
+
+    class HandWritten(requests.auth.AuthBase):
+        def __init__(self) -> None:
+            self.access_token, self.refresh_token = grant.access_token, grant.refresh_token
+            self.expires_at = grant.expires_at
+
+        def __call__(self, request: Any) -> Any:
+            if time.time() > self.expires_at - 30:
+                self.refresh()
+            request.headers["Authorization"] = f"Bearer {self.access_token}"
+            return request
+
+        def refresh(self) -> None:
+            form = {"grant_type": "refresh_token", "refresh_token": self.refresh_token}
+            answer = requests.post(grant.token_endpoint, data=form, auth=CLIENT, timeout=20)
+            answer.raise_for_status()
+            token = answer.json()
+            self.access_token = token["access_token"]
+            self.refresh_token = token.get("refresh_token", self.refresh_token)
+            self.expires_at = time.time() + int(token["expires_in"])
+
+    return HandWritten()
 
 
 # --- peers on requests -----------------------------------------------------------------------------------------------
@@ -773,6 +803,8 @@ PEERS = [
          "its bearer policy over a credential of ten lines that refreshes, since azure-core leaves that to credentials"),
     Peer("botocore", "requests", open_requests(botocore_auth), botocore_auth, "botocore",
          "its SSO token provider; the header is set by an adapter"),
+    Peer(HAND_WRITTEN, "requests", open_requests(hand_written), hand_written, "",
+         "some fifteen lines that programs have instead of a library, without a lock"),
     Peer("hard-coded header", "httpx", open_httpx("httpx", hard_coded), hard_coded_step),
     Peer("trivial auth", "httpx", open_httpx("httpx", trivial), flow_step("httpx", trivial)),
     Peer("blnk_auth", "httpx", open_httpx("httpx", blnk), flow_step("httpx", blnk), "blnk-auth"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from peers import FOR_ALL
+from peers import FOR_ALL, HAND_WRITTEN
 from plots import bars, curves
 
 Target = tuple[str, float, float, str]
@@ -59,7 +59,7 @@ def _for_all_targets(found: dict[str, Any], part: str) -> list[Target]:
 
 
 def _over_the_cheapest_peer(counted: dict[str, float], client: str) -> list[Target]:
-    others = ("hard-coded header", "trivial auth", "blnk_auth", FOR_ALL)
+    others = ("hard-coded header", "trivial auth", "blnk_auth", FOR_ALL, HAND_WRITTEN)
     peers = [count for label, count in counted.items() if of(label)[1] == client and of(label)[0] not in others]
     if not peers:
         return []
@@ -176,7 +176,7 @@ def _noticed_at_expiry(found: dict[str, Any]) -> list[str]:
     for crowd in ("64 threads", "1,000 tasks", "8 processes"):
         figures = found[crowd]
         ours = _ours(figures)
-        others = [each for label, each in figures.items() if not label.startswith("blnk_auth")]
+        others = [each for label, each in figures.items() if not label.startswith(("blnk_auth", HAND_WRITTEN))]
         lost = sum(each["grant_revoked"] for each in others)
         asked, failed = max(each["token_requests"] for each in ours), sum(each["failed_calls"] for each in ours)
         line = f"**{crowd} on one expired token**: {asked} token request, {failed} failed calls."
@@ -563,6 +563,7 @@ def write(found: dict[str, Any], page: Path) -> None:
         parts.append(_failures(found["failures"], found["herd"]))
         import peers
 
-        parts += [f"* {peer.label}: {peer.note}." for peer in peers.PEERS if peer.note]
+        apart = {label: " " + _taken(when).strip().replace("\n", " ") for label, when in found["taken"].items()}
+        parts += [f"* {peer.label}: {peer.note}.{apart.get(peer.label, '')}" for peer in peers.PEERS if peer.note]
     parts += ["\n## Targets, met and missed\n", targets(found), notes.read_text() if notes.exists() else ""]
     page.write_text("\n".join(parts).rstrip() + "\n")
