@@ -9,6 +9,8 @@ from support.command_line import SECRET
 from support.pictures import PICTURES
 from support.prose import ROOT
 
+from blnk_auth.cli.checks import CHECKS
+
 PAGES = {path: path.read_text("utf-8") for path in (ROOT / "docs").rglob("*.md")}
 NAMES = sorted(path.name for path in PICTURES.iterdir())
 MOST_BYTES = 64 * 1024
@@ -37,3 +39,9 @@ def test_a_drawing_shows_no_secret_no_machine_and_loads_nothing(name: str) -> No
 def test_a_picture_of_a_page_has_a_dark_twin(name: str) -> None:
     """A reader in the dark is not dazzled."""
     assert name.replace("-light.", "-dark.") in NAMES
+
+
+def test_the_picture_of_doctor_lists_every_check() -> None:
+    """A check that was added or renamed: make pictures."""
+    svg = (PICTURES / "doctor.svg").read_text("utf-8")
+    assert [name for name, _ in CHECKS if f">{name}" not in svg] == []
