@@ -40,6 +40,14 @@ def test_the_table_has_every_module_of_the_root() -> None:
     assert len(questions) == len(set(questions)) > 40
 
 
+def test_the_files_of_a_renewal_exist() -> None:
+    """The page about renewals begins with the files that it describes."""
+    listed = (FILE.parent / "renewal.md").read_text("utf-8").partition("## The danger")[0]
+    named = re.findall(r"`(\w+\.py)`", listed)
+    assert [name for name in named if not (PACKAGE / "_renewal" / name).is_file()] == []
+    assert len(named) > 8
+
+
 def test_every_word_of_code_exists() -> None:
     """Classes and functions that the walks name are in the package."""
     source = "\n".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
+from html import unescape
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from support.diagrams import FOLDER, PICTURES, REJECTION, SIGN_IN, STAMPEDE
 from support.limits import PATIENCE
 from support.prose import ROOT
 from support.scripted import ScriptedWorld
-from support.sequences import WIDTH, Step
+from support.sequences import CHARACTER, WIDTH, Step
 from support.stores.scripted import DelegatingStore, ScriptedStore
 from support.token_endpoint import pair
 from support.waiting import settle
@@ -76,7 +77,11 @@ def test_a_picture_has_its_page_and_fits_it(name: str) -> None:
     assert "aria-label=" in drawn
     smallest = min(int(size) for size in re.findall(r"text\{font:(\d+)px", drawn))
     assert smallest * (390 - 40) / WIDTH > 9
-    assert all(0 <= float(x) <= WIDTH for x in re.findall(r'\bx="([-\d.]+)"', drawn))
+    for x, anchor, line in re.findall(r'<text[^>]* x="(\d+)"[^>]*text-anchor="(\w+)">([^<]*)<', drawn):
+        width = len(unescape(line)) * CHARACTER
+        left = float(x) - (width / 2 if anchor == "middle" else 0)
+        assert left >= 0, line
+        assert left + width <= WIDTH, line
 
 
 def test_no_page_needs_a_script_from_another_host() -> None:
