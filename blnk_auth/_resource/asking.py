@@ -16,7 +16,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from .._renewal.client_state import ClientState
 from .._renewal.current_token import CurrentToken
@@ -24,6 +24,7 @@ from .._sign_in.finish_authorization import finish_patiently
 from .._sign_in.start_authorization import AuthorizationRequest
 from .._sign_in.wanted_grant import WantedGrant
 from ..errors import BlnkAuthError, ConfigurationError, SignInRequired, clear_locals, kind_of, redacted
+from .pending_requests import Asked
 
 AskUser = Callable[[AuthorizationRequest], str | None]
 """A callable of the application: gets where to send the user, and returns the callback URL, or None."""
@@ -35,24 +36,45 @@ is_asking: ContextVar[object] = ContextVar("blnk_auth_is_asking", default=None)
 """For whom a callable of the application runs here; None: none does."""
 
 
+class Question(NamedTuple):
+    """What a user is asked for.
+
+    Attributes:
+        store_key: The key of the grant.
+        asked: What the sign-in asks for.
+    """
+
+    store_key: str
+    asked: Asked
+
+    def covers(self, wanted: Question) -> bool:
+        """Whether the answer is what somebody needs who wants to ask `wanted`."""
+        return self.store_key == wanted.store_key and self.asked.covers(wanted.asked)
+
+
 class Asking:
     """One question to one user. `start` is called once; the rest from any thread.
 
     Args:
+        question: What the user is asked for.
         work: Asks, and returns the current token of the grant.
-        stop: Ends that early, as far as possible.
+        stop: Ends that early, as far as possible. None: nothing can.
         request: Where the user is sent; None if only `work` knows.
 
     Attributes:
         done: Set when it has ended.
+        is_stopped: Whether it is about to end, because nobody waits for it any more.
     """
 
     def __init__(
         self,
+        question: Question,
         work: Callable[[], CurrentToken],
         stop: Callable[[], object] | None = None,
         request: AuthorizationRequest | None = None,
     ) -> None:
+        self.question: Question = question
+        self.is_stopped: bool = False
         self.done: threading.Event = threading.Event()
         self.request: AuthorizationRequest | None = request
         self._work = work
@@ -61,7 +83,7 @@ class Asking:
         self._error: BaseException | None = None
 
     @classmethod
-    def in_browser(cls, state: ClientState, wanted: WantedGrant, timeout: float) -> Asking:
+    def in_browser(cls, state: ClientState, wanted: WantedGrant, timeout: float, question: Question) -> Asking:
         """In the browser of this machine. Raises `ConfigurationError` if the redirect_uri does not fit."""
         # Its listener needs h11, which nothing else here does.
         from .._sign_in.interactive import InteractiveSignIn
@@ -82,11 +104,17 @@ class Asking:
                 remedy="pass a callable that shows the user request.url, and returns the callback URL",
             )
 
-        return cls(work, interactive.stop_waiting)
+        return cls(question, work, interactive.stop_waiting)
 
     @classmethod
     def of_callable(
-        cls, state: ClientState, ask: AskUser, request: AuthorizationRequest, *, asked_for: object
+        cls,
+        state: ClientState,
+        ask: AskUser,
+        request: AuthorizationRequest,
+        question: Question,
+        *,
+        asked_for: object,
     ) -> Asking:
         """By a callable of the application. `asked_for`: what `is_asking` has while it runs."""
 
@@ -110,7 +138,7 @@ class Asking:
                 )
             return asyncio.run(finish_patiently(state, callback_url))
 
-        return cls(work, request=request)
+        return cls(question, work, request=request)
 
     def start(self) -> None:
         """Begin to ask, in the context of the caller."""
@@ -123,6 +151,7 @@ class Asking:
         A callable is not interrupted.
         """
         if self._stop is not None:
+            self.is_stopped = True
             self._stop()
 
     @property

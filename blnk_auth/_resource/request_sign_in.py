@@ -13,6 +13,8 @@ this file promises:
 * Cancelling a caller ends nothing. A callable that returns after the time is over still signs the user in, for the
   next request. The end of the program does not wait for the user.
 * Who waits for a sign-in that the user refused is not the next one to ask.
+* Nobody is asked who has signed in before the question was begun, and nobody waits for a question that was stopped, or
+  that asks for less than is needed.
 * After ten sign-ins within an hour nobody is asked any more, regardless of what the API rejects.
 
 It never renews a token, and never decides whether a request needs a sign-in.
@@ -32,12 +34,15 @@ from .._renewal.single_flight import Flight
 from .._sign_in.pending_sign_ins import PENDING_LIFETIME
 from ..errors import BlnkAuthError, ConfigurationError, SignInRequired, is_number, quoted
 from ..stores._forks import reset_in_child
-from .asking import Asking, SignIn, is_asking
+from .asking import Asking, Question, SignIn, is_asking
 from .pending_requests import Asked
 from .program_end import wait_in_program
 from .sign_in_attempt import SignInAttempt
 
 SIGN_IN_TIMEOUT = 300.0
+
+_STOPPED_WITHIN = 10.0
+"""Seconds after which a question that was stopped has ended, if its user has not come back."""
 
 
 class RequestSignIn:
@@ -155,13 +160,24 @@ class RequestSignIn:
         asked = Asked(scope, reason.acr_values, reason.max_age)
         return SignInAttempt(self, current, reason, asked, package=package, rejected=rejected).run()
 
-    def ask(self, make: Callable[[], Asking]) -> Asking:
-        """The question that the application has not answered yet; else a new one, which is begun."""
+    def ask(self, wanted: Question, make: Callable[[], Asking]) -> Asking:
+        """The question for this that was not answered yet; else a new one, which is begun."""
         with self._lock:
-            if self._asking is None or self._asking.done.is_set():
-                self._asking = make()
-                self._asking.start()
-            return self._asking
+            asking = self._asking
+            if asking is not None and asking.question.covers(wanted) and self._is_open(asking):
+                return asking
+            self._asking = asking = make()
+            asking.start()
+            return asking
+
+    def _is_open(self, asking: Asking) -> bool:
+        """Whether there is something to expect of a question."""
+        if asking.done.is_set():
+            return False
+        if asking.is_stopped:
+            # Its listener is being closed, unless its user has come back.
+            return not self.wait(asking.done, _STOPPED_WITHIN) or asking.has_signed_in
+        return True
 
 
 def _nothing() -> None:

@@ -22,7 +22,7 @@ from .._renewal.single_flight import Flight
 from .._sign_in.start_authorization import AuthorizationRequest, AuthorizationStart
 from .._sign_in.wanted_grant import WantedGrant
 from ..errors import SignInRequired, StoreError
-from .asking import Asking, SignIn
+from .asking import Asking, Question, SignIn
 from .pending_requests import (
     LEASE,
     Asked,
@@ -54,8 +54,8 @@ class HowToAsk(Protocol):
     @property
     def wait(self) -> Callable[[threading.Event, float], bool]: ...
 
-    def ask(self, make: Callable[[], Asking]) -> Asking:
-        """The question that was not answered yet; else a new one, which is begun."""
+    def ask(self, wanted: Question, make: Callable[[], Asking]) -> Asking:
+        """The question for this that was not answered yet; else a new one, which is begun."""
         ...
 
 
@@ -101,14 +101,20 @@ class SignInAttempt:
         found = self._signed_in(is_first=True)
         if found is not None:
             return found
-        if self._how.how is None:
-            raise self._required(self._shared())
-        return self._ask_or_wait()
+        return self._give_to_the_application() if self._how.how is None else self._ask_or_wait()
 
     # --- somebody has signed in ----------------------------------------------------------------------------------
 
     def _signed_in(self, *, is_first: bool = False) -> CachedToken | None:
         """A token of a sign-in that was made meanwhile; None if there was none. Raises `StoreError`."""
+        stored = self._look(is_first=is_first)
+        return None if stored is None else self._use(stored)
+
+    def _look(self, *, is_first: bool = False) -> Stored | None:
+        """What is stored of a sign-in that was made since the last look; None if there was none. Raises `StoreError`.
+
+        `is_first`: there was no look before.
+        """
         stored = self._current.renewal(self._package).stored.load(self._rejected)
         if self._widens and stored is not None:
             scope = union_of_scopes(stored.record.requested_scope, self._asked.scope)
@@ -122,7 +128,7 @@ class SignInAttempt:
             is_another = before is None or _sign_in_of(before) != _sign_in_of(stored)
             if self._widens and not includes_scope(_scope_of(stored), self._reason.scope):
                 is_another = False
-        return self._use(stored) if is_another else None
+        return stored if is_another else None
 
     def _is_usable(self, stored: Stored) -> bool:
         state, cached = self._state, stored.cached
@@ -146,12 +152,18 @@ class SignInAttempt:
 
     # --- nobody may be asked -------------------------------------------------------------------------------------
 
-    def _shared(self) -> AuthorizationRequest:
-        """A sign-in that the application can send the user to: one for all requests that fail now."""
+    def _give_to_the_application(self) -> CachedToken:
+        """Raise `SignInRequired` with where it can send the user: the same for all requests that fail now."""
         with self._pending.locked():
-            pending = self._pending.load()
-            begun = self._usable_begun(pending)
-            return (begun or self._begin()).request
+            begun = self._usable_begun(self._pending.load())
+            # The sign-in that others were given may just have been finished.
+            stored = self._look() if begun is None else None
+            if begun is None and stored is None:
+                begun = self._begin()
+        found = None if stored is None else self._use(stored)
+        if found is not None:
+            return found
+        raise self._required(None if begun is None else begun.request)
 
     def _usable_begun(self, pending: PendingRequest) -> Begun | None:
         """The sign-in that was begun before, if it can be finished, and asks for what is needed."""
@@ -221,7 +233,11 @@ class SignInAttempt:
         """Ask the user, for an attempt that has claimed that."""
         ended: Ended = PendingRequest.released
         try:
-            asking = self._how.ask(self._question)
+            # Somebody may have signed in between the last look and the claim.
+            found = self._signed_in()
+            if found is not None:
+                return found
+            asking = self._how.ask(Question(self._current.store_key, self._asked), self._question)
             ended = PendingRequest.failed
             found = self._answer(asking)
             ended = PendingRequest.signed_in if asking.has_signed_in else PendingRequest.released
@@ -231,10 +247,12 @@ class SignInAttempt:
 
     def _question(self) -> Asking:
         if not callable(self._how.how):
-            return Asking.in_browser(self._state, self._wanted(), self._how.timeout)
+            question = Question(self._current.store_key, self._asked)
+            return Asking.in_browser(self._state, self._wanted(), self._how.timeout, question)
         with self._pending.locked():
             begun = self._usable_begun(self._pending.load()) or self._begin()
-        return Asking.of_callable(self._state, self._how.how, begun.request, asked_for=self._how)
+        question = Question(self._current.store_key, begun.asked)
+        return Asking.of_callable(self._state, self._how.how, begun.request, question, asked_for=self._how)
 
     def _answer(self, asking: Asking) -> CachedToken:
         """Wait until the user has signed in, here or elsewhere."""

@@ -123,7 +123,7 @@ class InteractiveSignIn:
             self._in_loop(self._stop_unless_returned)
 
     def _stop_unless_returned(self) -> None:
-        if not self._callback.done():
+        if not self._stopped and not self._callback.done():
             self.stop()
 
     def _work(self, _events: list[Event]) -> CurrentToken:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -19,7 +20,7 @@ from support.processes import in_forked_child
 from support.providers import acme
 from support.scripted import ScriptedWorld
 from support.token_endpoint import pair
-from support.waiting import Hold, settle
+from support.waiting import Hold, settle, wait_until
 
 from blnk_auth import (
     AuthorizationRequest,
@@ -38,6 +39,7 @@ from blnk_auth._resource.pending_requests import LEASE, SHARED_FOR, Asked, Begun
 from blnk_auth._resource.request_sign_in import RequestSignIn
 from blnk_auth._sign_in import interactive
 from blnk_auth._sign_in.finish_authorization import finish_patiently
+from blnk_auth._sign_in.interactive import InteractiveSignIn
 
 Waits = Callable[[threading.Event, float], bool]
 
@@ -679,6 +681,90 @@ def test_a_store_that_fails_while_the_user_is_asked_ends_nothing() -> None:
         return False
 
     assert world.sign_in(world.how(ask, wait=wait)).token.access_token == "at1"
+
+
+# --- what happens between two steps ----------------------------------------------------------------------------------
+
+
+def test_nobody_is_asked_who_has_signed_in_before_the_claim() -> None:
+    """Another process has finished the sign-in after this one has looked, and before it claims to ask the user."""
+    world = Requests()
+    other = world.process()
+    # The first look, the pending record, the second look; then the record that is to be changed.
+    world.store.interfere("load", None, None, None, lambda: other.source.adopt(other.token(7)))
+    assert world.sign_in(world.how(refuse_to_ask)).token.access_token == "at7"
+    assert not world.waited
+    assert not world.pending().is_asked(world.clock())
+
+
+def test_no_error_is_raised_for_who_has_signed_in_while_the_lock_was_not_free() -> None:
+    """The sign-in that others were given was finished meanwhile: its record is gone, and the grant is there."""
+    world = Requests()
+    other = world.process()
+    world.store.interfere("lock", lambda: other.source.adopt(other.token(7)))
+    assert world.sign_in(world.how()).token.access_token == "at7"
+    assert world.pending().begun is None
+
+
+def test_a_demand_for_more_does_not_wait_for_an_old_question() -> None:
+    """Its callable has not returned yet, and asks for less; somebody has signed in elsewhere meanwhile."""
+    world, asked = Requests(), list[AuthorizationRequest]()
+    ask, hold = stuck(asked)
+
+    def sign_in_elsewhere() -> None:
+        other = world.process()
+        other.finish(other.client.start_authorization("alice", scope="a"), 5)
+
+    with hold:
+        how = world.how(lambda request: callback_of(request) if asked else ask(request))
+        world.meanwhile[1] = sign_in_elsewhere
+        sent = world.sign_in(how, scope="a")
+        assert sent.token.access_token == "at5"
+        world.server.will(pair(6))
+        how.wait = until_done
+        assert world.sign_in(how, "step_up", "a c", rejected=sent).token.access_token == "at6"
+        assert len(asked) == 1
+        hold.release()
+
+
+@pytest.mark.real
+def test_nobody_waits_for_a_question_that_was_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of one request is over, and its listener is being closed while the next one asks: another browser."""
+    world = Requests(redirect_uri="http://127.0.0.1/callback")
+    opened, closing, closed = list[str](), threading.Event(), threading.Event()
+
+    class SlowToStop(InteractiveSignIn):
+        def run(self) -> CurrentToken:
+            try:
+                return super().run()
+            finally:
+                closing.set()
+                assert closed.wait(PATIENCE)
+
+    def open_browser(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    def wait(done: threading.Event, seconds: float) -> bool:
+        if closing.is_set() and seconds > 2:
+            # The second request waits for the end of the first question.
+            closed.set()
+            return done.wait(PATIENCE)
+        return world.wait(done, seconds)
+
+    monkeypatch.setattr(interactive, "InteractiveSignIn", SlowToStop)
+    monkeypatch.setattr(interactive, "_opened_in_browser", open_browser)
+    how = world.how("browser", 5.0, wait=wait)
+    for number in (1, 2):
+        world.each_wait = partial(wait_until, partial(is_longer, opened, number), "the browser is open")
+        error = world.required(how)
+        must_show(error, "nobody has signed in within 5 seconds")
+        assert closing.wait(PATIENCE)
+    assert len(opened) == 2
+
+
+def is_longer(opened: list[str], number: int) -> bool:
+    return len(opened) >= number
 
 
 # --- step-up ---------------------------------------------------------------------------------------------------------
