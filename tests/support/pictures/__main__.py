@@ -6,7 +6,7 @@ import sys
 from importlib.metadata import version
 
 from support import comparison
-from support.pictures import PICTURES, crowd, fifty_threads, pages, terminal
+from support.pictures import PICTURES, crowd, dashboard, fifty_threads, pages, terminal
 
 
 def main() -> None:
@@ -17,6 +17,7 @@ def main() -> None:
         (PICTURES / crowd.file_name(library)).write_text(svg, "utf-8")
     for command in (terminal.status, terminal.doctor, terminal.demo):
         (PICTURES / f"{command.__name__}.svg").write_text(command(), "utf-8")
+    (PICTURES / "dashboard.svg").write_text(dashboard.picture(dashboard.run()), "utf-8")
     for name, png in pages.taken():
         (PICTURES / name).write_bytes(png)
     comparison.PAGE.write_text(comparison.with_table(comparison.PAGE.read_text("utf-8")), "utf-8")
