@@ -22,6 +22,8 @@ NIQUESTS := $(VENV)/niquests
 NIQUESTS_PIP := $(NIQUESTS)/bin/python -m pip --disable-pip-version-check --no-input --quiet
 SITE := $(VENV)/site
 SITE_PIP := $(SITE)/bin/python -m pip --disable-pip-version-check --no-input --quiet
+AUDIT := $(VENV)/audit
+AUDIT_PIP := $(AUDIT)/bin/python -m pip --disable-pip-version-check --no-input --quiet
 BENCH := $(VENV)/bench
 BENCH_PIP := $(BENCH)/bin/python -m pip --disable-pip-version-check --no-input --quiet
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
@@ -34,7 +36,7 @@ export PYTHONSAFEPATH := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
-.PHONY: demo test unit coverage snapshots test-clients test-niquests test-deep chaos fuzz test-pythons test-lowest lint types types-of-code docs docs-serve pictures release bench bench-quick bench-sandbox lock clean
+.PHONY: demo test unit coverage snapshots test-clients test-niquests test-deep chaos fuzz test-pythons test-lowest lint types types-of-code docs docs-serve audit sbom licences pictures release bench bench-quick bench-sandbox lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
@@ -78,9 +80,9 @@ test-niquests: $(NIQUESTS)/.installed
 	@BLNK_AUTH_TEST_WHEEL=1 BLNK_AUTH_TEST_FORKS=1 $(NIQUESTS)/bin/pytest -n2 tests/forks tests/scenarios \
 	  -k "niquests or httpxyz" -p no:httpxyz -W "ignore:Unverified HTTPS request" $(PYTEST_FLAGS)
 
-# What takes minutes: the deeper simulation, hundreds of kills, many grants, and the conformance suites with several
-# processes and kills, for which npm installs them.
-test-deep: $(INSTALLED)
+# What takes minutes: the deeper simulation, hundreds of kills, many grants, the bill of materials, and the conformance
+# suites with several processes and kills, for which npm installs them.
+test-deep: $(INSTALLED) $(AUDIT)/.locked
 	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -m deep -o faulthandler_timeout=1800 $(PYTEST_FLAGS)
 	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -n2 -m deep tests/conformance -o faulthandler_timeout=1800 $(PYTEST_FLAGS)
 
@@ -149,6 +151,10 @@ lock: $(LOCKED)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group test --resolution lowest-direct --universal \
 	  --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet \
 	  -o requirements/lowest.txt
+	$(BIN)/uv pip compile --group audit --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/audit.txt
+	$(BIN)/uv pip compile pyproject.toml --all-extras -c requirements/dev.txt --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements/runtime.txt
 	@! grep -n '://' requirements/*.txt
 
 # The site, in site/. A warning, a link or an anchor that leads nowhere, and a name that does not exist end it. The tests
@@ -165,8 +171,25 @@ docs-serve: $(SITE)/.locked
 pictures: $(LOCKED)
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m support.pictures
 
+# The packages of the locks in a list of known vulnerabilities. It fails if there is one, and if the list cannot be
+# reached; so CI does not run it. Another list: make audit AUDIT_FLAGS="--vulnerability-service osv"
+AUDIT_FLAGS :=
+audit: $(AUDIT)/.locked
+	@PYTHONPATH=$(CURDIR)/tools $(AUDIT)/bin/python -m supply_chain.licences
+	@PYTHONPATH=$(CURDIR)/tools $(AUDIT)/bin/python -m supply_chain.audit $(AUDIT_FLAGS)
+
+# The bill of materials of what is in dist/, in CycloneDX, beside it.
+sbom: $(AUDIT)/.locked $(INSTALLED)
+	@PYTHONPATH=$(CURDIR)/tools $(AUDIT)/bin/python -m supply_chain.sbom
+
+# Adds the licences of packages that are new in the locks to requirements/licences.toml, from the environments that are
+# installed, and names what is left. Look at the difference before you commit it.
+licences: $(LOCKED)
+	@PYTHONPATH=$(CURDIR)/tools $(BIN)/python -m supply_chain.licences $(VENV) \
+	  $(wildcard $(CLIENTS) $(NIQUESTS) $(SITE) $(BENCH) $(AUDIT))
+
 # Builds and checks what a release has, and stops before anything is published: CONTRIBUTING.md, "Releases".
-release: test
+release: test sbom
 	@$(BIN)/python tools/release.py
 
 clean:
@@ -215,6 +238,11 @@ $(NIQUESTS)/.installed: $(NIQUESTS)/.locked $(INSTALLED)
 $(SITE)/.locked: requirements/docs.txt $(LOCKED)
 	@$(BIN)/python -m venv --clear $(SITE)
 	@$(SITE_PIP) install --require-hashes --only-binary :all: -r requirements/docs.txt
+	@touch $@
+
+$(AUDIT)/.locked: requirements/audit.txt $(LOCKED)
+	@$(BIN)/python -m venv --clear $(AUDIT)
+	@$(AUDIT_PIP) install --require-hashes --only-binary :all: -r requirements/audit.txt
 	@touch $@
 
 $(BENCH)/.locked: requirements/bench.txt $(LOCKED)

@@ -1,11 +1,14 @@
 """`make release`: everything that a release needs, and stops before anything is published.
 
-Used by maintainers, after `make test` and `.ci/run` have passed. It promises to leave the wheel and the sdist of this
-commit in dist/, and to print the commands that publish them. It never publishes, tags or pushes.
+Used by maintainers, after `make test`, `make audit` and `.ci/run` have passed. It promises to leave the wheel and the
+sdist of this commit in dist/, with their bill of materials, and to print the commands that publish them. It never
+publishes, tags or pushes.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -29,6 +32,21 @@ def problems(version: str, changelog: str, changed: str, branch: str) -> list[st
     return found
 
 
+def differences(dist: Path) -> list[str]:
+    """What the bill of materials in `dist` and the files beside it do not agree on: each file by its name.
+
+    A file that was changed, added or removed after the bill was written is one; so is a bill that is missing.
+    """
+    bills = list(dist.glob("*.cdx.json"))
+    if len(bills) != 1:
+        return [f"{dist.name}/ has {len(bills)} bills of materials, and needs one: make sbom"]
+    references = json.loads(bills[0].read_text("utf-8"))["metadata"]["component"]["externalReferences"]
+    listed = {each["url"]: each["hashes"][0]["content"] for each in references if each["type"] == "distribution"}
+    built = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in dist.iterdir() if path not in bills}
+    differing = sorted(name for name in listed.keys() | built.keys() if listed.get(name) != built.get(name))
+    return [f"{name} is not what {bills[0].name} describes: make clean, and build again" for name in differing]
+
+
 def main() -> int:
     """Check, build, check what was built, and print what is left to do."""
     version = _output(sys.executable, "-c", "import blnk_auth; print(blnk_auth.__version__)")
@@ -36,13 +54,15 @@ def main() -> int:
     found = problems(
         version, changelog, _output("git", "status", "--porcelain"), _output("git", "branch", "--show-current")
     )
+    found += differences(ROOT / "dist")
     if found:
         print(f"{version} cannot be released:", *(f"  - {each}" for each in found), sep="\n", file=sys.stderr)
         return 1
-    packages = sorted((ROOT / "dist").iterdir())
+    packages = sorted(path for path in (ROOT / "dist").iterdir() if path.suffix != ".json")
     subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *map(str, packages)], check=True, cwd=ROOT)
     print(
-        f"\n{version} is built and checked: {', '.join(each.name for each in packages)}. Nothing is published. Next:\n"
+        f"\n{version} is built and checked: {', '.join(each.name for each in packages)}. Nothing is published.\n"
+        "Publish the bill of materials where the release is announced: an index does not take it. Next:\n"
         f"  git tag -s v{version} -m {version} && git push origin v{version}\n"
         f"  {sys.executable} -m twine upload {' '.join(f'dist/{each.name}' for each in packages)}"
     )
