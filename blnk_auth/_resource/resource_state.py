@@ -3,6 +3,7 @@
 Used by `ProtectedResource`, which makes one, and by the token of each source. What this file promises:
 
 * The resource is asked, and a client is registered, by one worker thread at a time; all callers wait for it.
+* A client has one state, so that a grant has one current token, even if two threads learn of it at the same time.
 * A client at one issuer is never used at another. If the resource names another issuer, another client is made.
 * What was learned and registered before stays in use where a server does not answer, or describes itself wrongly.
 
@@ -11,6 +12,7 @@ It never renews a token, and never asks a user.
 
 from __future__ import annotations
 
+import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -33,6 +35,7 @@ from .._transport.network import transport_for
 from ..errors import BlnkAuthError, ConfigurationError, TemporarilyUnavailable
 from ..events import Event
 from ..stores._calls import load_record
+from ..stores._forks import reset_in_child
 from ..token import Token
 from .client_identity import ClientIdentity
 from .dynamic_registration import Send
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
 _ASK_AGAIN_EVERY = 60.0
 """Seconds between two looks at a resource that rejects tokens of the server that it named."""
 
-_MOST_STATES = 8
+_MOST_CLIENTS = 8
 """Clients of this resource that are kept, of all issuers that it has named."""
 
 NO_TOKEN = NoToken(Token(""), NEVER_RENEWED)
@@ -83,11 +86,17 @@ class ResourceState:
         self.sources: weakref.WeakValueDictionary[object, TokenSource] = weakref.WeakValueDictionary()
         self.client: RegisteredClient | None = None
         self._clock: Callable[[], float] = self.template.clock
-        self._states: dict[tuple[str, str, object], ClientState] = {}
+        self._clients: dict[tuple[str, str, object], RegisteredClient] = {}
         self._failure: Failure | None = None
         self._unprotected_until: float | None = None
         self._asked_again_at: float | None = None
         self._learned_from: tuple[ResourceChallenge, float] | None = None
+        self.reset_after_fork()
+        reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Called in the child of a fork: another thread of the parent may have had the lock."""
+        self._making = threading.Lock()
 
     @property
     def operations(self) -> Operations:
@@ -291,13 +300,19 @@ class ResourceState:
             events=events,
             other_than=other_than,
         )
+        return self._registered(learned, identity)
+
+    def _registered(self, learned: Learned, identity: ClientIdentity) -> RegisteredClient:
+        """The client with this identity; it has one state, also if two threads have learned of it."""
         key = (learned.issuer, identity.client_id, identity.client_secret)
-        state = self._states.get(key)
-        if state is None or not is_same:
-            state = self._states[key] = state_at_server(learned, identity, self.settings)
-            for oldest in [*self._states][:-_MOST_STATES]:
-                del self._states[oldest]
-        return RegisteredClient(learned, identity, state, self.settings.scope)
+        with self._making:
+            kept = self._clients.get(key)
+            if kept is None or not _is_same_server(kept.learned, learned):
+                state = state_at_server(learned, identity, self.settings)
+                kept = self._clients[key] = RegisteredClient(learned, identity, state, self.settings.scope)
+                for oldest in [*self._clients][:-_MOST_CLIENTS]:
+                    del self._clients[oldest]
+        return kept._replace(learned=learned, identity=identity)
 
 
 class _Offline:

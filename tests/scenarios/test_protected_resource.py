@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -18,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from support.clients import HERD, HTTPX, Kind, body_once, through_every_client
 from support.errors import raises
+from support.limits import PATIENCE
 from support.processes import Child
 from support.protected_site import ProtectedSite, Users, user
 from support.sites import Reply, Site
@@ -31,6 +34,7 @@ from blnk_auth import (
     SQLiteStore,
     TokenSource,
 )
+from blnk_auth._protocol.resource_metadata import ResourceChallenge
 from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing import Sandbox
 
@@ -137,6 +141,26 @@ def test_a_server_that_lists_other_grants_only_gets_no_request_for_the_clients_o
     assert site.server.asked["token client_credentials"] == 0
     site.server.metadata["grant_types_supported"] = []
     assert ProtectedResource(site.url()).for_itself().token().access_token
+
+
+def test_two_threads_that_learn_at_the_same_time_get_one_client(site: ProtectedSite) -> None:
+    """Each has another challenge. Otherwise there would be two current tokens of one grant in the process."""
+    together = threading.Barrier(2)
+
+    class Together(MemoryStore):
+        def lock(self, key: str, *, timeout: float) -> AbstractContextManager[None]:
+            if key.startswith("client/"):
+                together.wait(PATIENCE)
+            return super().lock(key, timeout=timeout)
+
+    state = ProtectedResource(site.url(), store=Together())._state  # pyright: ignore[reportPrivateUsage]
+    with ThreadPoolExecutor(2) as pool:
+        challenges = (ResourceChallenge(None, scope) for scope in ("read", "write"))
+        asked = [pool.submit(state.known_client, None, challenge=challenge) for challenge in challenges]
+        clients = [each.result(PATIENCE) for each in asked]
+    assert None not in clients
+    assert len({id(each.state) for each in clients if each is not None}) == 1
+    assert site.server.asked == {"register": 1}
 
 
 def test_a_basic_header_does_not_replace_the_client_id() -> None:

@@ -683,7 +683,7 @@ def test_a_store_that_fails_while_the_user_is_asked_ends_nothing() -> None:
     assert world.sign_in(world.how(ask, wait=wait)).token.access_token == "at1"
 
 
-# --- what happens between two steps ----------------------------------------------------------------------------------
+# --- what happens between two looks ----------------------------------------------------------------------------------
 
 
 def test_nobody_is_asked_who_has_signed_in_before_the_claim() -> None:
