@@ -40,7 +40,11 @@ OF_CLIENTS = [
     HOW_TO / f"{name}.md"
     for name in ("blnk-cloud", "grpc", "mcp", "pandas-and-polars", "use-inside-api-clients", "websockets")
 ]
-ELSEWHERE = [*OF_CLIENTS, HOW_TO / "mock-and-travel.md", HOW_TO / "keep-many-grants-alive.md"]
+ELSEWHERE = [
+    *OF_CLIENTS,
+    *sorted((ROOT / "docs" / "migrate").glob("*.md")),
+    *(HOW_TO / f"{name}.md" for name in ("keep-many-grants-alive", "mock-and-travel")),
+]
 """tests/clients runs these, where the packages are that their examples use."""
 
 DOCUMENTS = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if path not in ELSEWHERE]
