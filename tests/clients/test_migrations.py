@@ -1,4 +1,4 @@
-"""The pages of docs/migrate, with the real packages: the old program signs in, and the new one continues with its token.
+"""The pages of docs/migrate, with the real packages: the old program signs in, and the new one continues from there.
 
 Each program of a page is a process of its own, as its reader runs it.
 """
