@@ -8,8 +8,11 @@ import tomllib
 from support.prose import ROOT
 from support.rows_of_tests import rows
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-ROWS = [cells for _, cells in rows("explanation/dependencies.md", "package")]
+CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT = CONFIGURATION["project"]
+TABLES = rows("explanation/dependencies.md", "package", "group")
+ROWS = [cells for section, cells in TABLES if not section]
+GROUPS = [cells for section, cells in TABLES if section == "For those who work on it"]
 
 
 def declared() -> set[tuple[str, str]]:
@@ -39,3 +42,9 @@ def test_every_dependency_has_its_reason() -> None:
 def test_a_reason_is_more_than_a_name() -> None:
     """What it is for, and why this one and no other."""
     assert [cells[0] for cells in ROWS if len(cells) != 3 or not cells[1] or len(cells[2].split()) < 5] == []
+
+
+def test_every_group_has_its_reason() -> None:
+    """What those who work on the project install beside it, and users never do."""
+    assert [cells[0].strip("`") for cells in GROUPS] == sorted(CONFIGURATION["dependency-groups"])
+    assert [cells[0] for cells in GROUPS if len(cells) != 3 or not all(cells)] == []
