@@ -6,6 +6,7 @@ test_readme.py runs the example of the page, and test_site.py compares llms.txt 
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,13 @@ def test_the_page_for_assistants_has_every_public_name_and_no_other() -> None:
     of_others = {"auth", "ClientSession", "a", "testing"}
     assert {*blnk_auth.__all__} - named() - {"__version__"} - {*re.findall(r"\w+", PAGE)} == set()
     assert named() - exist - of_others == set()
+
+
+def test_the_page_for_assistants_has_every_extra() -> None:
+    """And no other: `pip` only warns of one that does not exist."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    (line,) = (line for line in PAGE.splitlines() if line.startswith("**Install**"))
+    assert re.findall(r"`([a-z0-9-]+)`", line) == sorted({*project["optional-dependencies"]} - {"all"})
 
 
 def test_llms_txt_has_the_shape_of_the_convention() -> None:
