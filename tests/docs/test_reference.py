@@ -1,11 +1,14 @@
 """The reference: its generated parts are what `make snapshots` writes, and nothing is left out or too much."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import ast
 import functools
 import inspect
 import re
+import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,7 +20,9 @@ from support.reference import KINDS, PAGES, PART, pages, parts, written
 
 import blnk_auth
 import blnk_auth.testing
-from blnk_auth import EventName
+from blnk_auth import EventName, workload_identity
+from blnk_auth._transport import network
+from blnk_auth.cli import variables
 from blnk_auth.config._settings import every_setting
 
 NAMES = [path.name for path in pages()]
@@ -91,19 +96,44 @@ def test_the_reasons_for_messages_without_words_are_needed() -> None:
 @pytest.mark.parametrize(
     ("pasted", "remedy"),
     [
-        ("client_auth 'client_secret' is unknown; use one of", "use one of client_secret_basic"),
+        ("client_auth 'client_secret' is unknown; use one of client_secret_basic", "use one of client_secret_basic"),
         ("nothing is stored for subject 'me': it was never authorized here", "start_authorization()"),
-        ("the lock of key 'token/x' was not free within 40 s", "allow a longer timeout"),
+        ("the lock of key 'token/acme/https%3A%2F%2Fas.test' was not free within", "allow a longer timeout"),
         ("api_origins must not be empty: no request could carry the token", "list the origins of the API"),
+        ("token_endpoint uses http to 'as.test', where a secret could be read on the way", "use https"),
     ],
 )
 def test_a_pasted_message_is_found_with_its_remedy(pasted: str, remedy: str) -> None:
-    """Its words are in one section of the page, whose remedy is that of the error."""
+    """The search of the site wants every word. It splits the page and what is pasted at the same separators, which
+    take a value in quotation marks with them; and a message has a name for what differs.
+    """
+    configuration = tomllib.loads((PAGES.parents[1] / "zensical.toml").read_text("utf-8"))
+    separator = configuration["project"]["plugins"]["search"]["separator"]
     plain = re.sub(r"\\(.)", r"\1", text_of("error-messages.md"))
-    sections = plain.split("\n#### ")
-    words = [word for word in re.findall(r"[\w:]+", pasted.partition(";")[0]) if word.islower() and len(word) > 2]
-    best = max(sections, key=lambda section: sum(word in section.splitlines()[0] for word in words))
-    assert remedy in best
+    parameters = {"api_origins", "token_endpoint"}
+    wanted = {word for word in re.split(separator, pasted) if word} - {*re.split(separator, " ".join(parameters))}
+    found = [part for part in plain.split("\n#### ") if wanted <= {*re.split(separator, part)}]
+    assert 0 < len(found) < 3
+    assert any(remedy in part for part in found)
+
+
+def test_every_variable_that_is_read_is_listed() -> None:
+    """Each environment variable that the package reads by its name."""
+    read = {
+        name
+        for path in PACKAGE.rglob("*.py")
+        if not {"demo", "testing"} & {*path.parts}
+        for name in re.findall(
+            r"environ(?:\.get\(|\[)\"([A-Z_]+)\"|\"([A-Z_]+)\" in os\.environ", path.read_text("utf-8")
+        )
+        for name in name
+        if name
+    }
+    read |= {*network._PROXY_VARIABLES, workload_identity._REQUEST_URL, workload_identity._REQUEST_TOKEN}
+    read |= {f"BLNK_AUTH_{name}" for name in variables._OTHERS}
+    missing = {name for name in read if f"`{name}`" not in text_of("configuration.md")}
+    assert missing == set()
+    assert len(read) > 7
 
 
 def test_the_names_of_the_glossary_exist() -> None:
