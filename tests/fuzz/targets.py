@@ -11,6 +11,7 @@ from fuzz import (
     migrations,
     parsers,
     pickles,
+    presented,
     records,
     registrations,
     rejections,
@@ -27,7 +28,19 @@ from hypothesis import strategies as st
 TARGETS: tuple[Target, ...] = tuple(
     target
     for module in (
-        *(responses, registrations, rejections, resources, urls, sign_in, records, settings, pickles, migrations),
+        *(
+            responses,
+            presented,
+            registrations,
+            rejections,
+            resources,
+            urls,
+            sign_in,
+            records,
+            settings,
+            pickles,
+            migrations,
+        ),
         parsers,
     )
     for target in module.TARGETS

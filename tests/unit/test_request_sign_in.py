@@ -698,7 +698,7 @@ def test_nobody_is_asked_who_has_signed_in_before_the_claim() -> None:
 
 
 def test_no_error_is_raised_for_who_has_signed_in_while_the_lock_was_not_free() -> None:
-    """The sign-in that others were given was finished meanwhile: its record is gone, and the grant is there."""
+    """The sign-in that others were given was finished meanwhile: its record is deleted, and the grant is there."""
     world = Requests()
     other = world.process()
     world.store.interfere("lock", lambda: other.source.adopt(other.token(7)))
