@@ -87,15 +87,24 @@ class WatchedStore(SQLiteStore):
 # --- processes ------------------------------------------------------------------------------------------------------
 
 
+_open_until_the_end: list[int] = []
+"""The ends of pipes by which the processes that were forked here notice the end of this one."""
+
+
 def forked(work: Callable[[], int], output: Path) -> int:
     """Start a process that does `work` and then exits with what it returns. What it prints is in a file."""
-    parent = os.getpid()
+    of_parent, open_in_parent = os.pipe()
     pid = os.fork()
     if pid:
+        os.close(of_parent)
+        _open_until_the_end.append(open_in_parent)
         return pid
     status = 2
     try:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        # Those of the processes that were forked before are inherited.
+        for each in (open_in_parent, *_open_until_the_end):
+            os.close(each)
+        threading.Thread(target=_end_with, args=(of_parent,), daemon=True).start()
         with output.open("w") as file, contextlib.redirect_stdout(file):
             status = work()
     finally:
@@ -103,10 +112,12 @@ def forked(work: Callable[[], int], output: Path) -> int:
         os._exit(status)
 
 
-def _end_with(parent: int) -> None:
-    """The suite ends its client after a time-out; the processes of the client end with it."""
-    while os.getppid() == parent:
-        time.sleep(1)
+def _end_with(of_parent: int) -> None:
+    """The suite ends its client after a time-out; the processes of the client end with it.
+
+    `of_parent`: a pipe whose other end only that client has, so that reading it ends when the client does.
+    """
+    os.read(of_parent, 1)
     os._exit(3)
 
 

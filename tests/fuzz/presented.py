@@ -1,6 +1,6 @@
-"""Targets: tokens that are presented to another server, as their issuers give them: workload tokens, exchanged tokens.
+"""Targets: tokens that a client presents to another server: those of a workload, and those of a token exchange.
 
-Nothing here verifies a signature. What is judged is their type, their audience and their end, which are hints.
+Nothing here verifies a signature: the type, the audience and the end of such a token are hints for the client.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _JWTS = json_bodies(CLAIMS, ["exp", "aud", "nbf"]).map(jwt) | TEXTS.map(lambda t
 
 
 def check_workload_token(value: tuple[bool, str]) -> None:
-    """What is in the file is returned as it is, or is an error that does not show it."""
+    """The text of the file is returned unchanged, or there is an error that does not show it."""
     for_audience, token = value
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "token"
@@ -56,7 +56,7 @@ def check_workload_token(value: tuple[bool, str]) -> None:
 
 
 def check_job_token(value: tuple[int, dict[str, str], bytes]) -> None:
-    """GitHub's response: a token that is not empty, or an error of ours."""
+    """The response of GitHub has a token that is not empty, or is an error of this library."""
     with only_our_errors():
         assert _token_in(HttpResponse(*value))
 
