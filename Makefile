@@ -182,8 +182,8 @@ audit: $(AUDIT)/.locked
 sbom: $(AUDIT)/.locked $(INSTALLED)
 	@PYTHONPATH=$(CURDIR)/tools $(AUDIT)/bin/python -m supply_chain.sbom
 
-# Adds the licences of packages that are new in the locks to requirements/licences.toml, from the environments that are
-# installed, and names what is left. Look at the difference before you commit it.
+# Adds the licences of packages that are new in the locks to requirements/licences.toml, as the environments that are
+# installed or the wheels declare them, and names what is left. Look at the difference before you commit it.
 licences: $(LOCKED)
 	@PYTHONPATH=$(CURDIR)/tools $(BIN)/python -m supply_chain.licences $(VENV) \
 	  $(wildcard $(CLIENTS) $(NIQUESTS) $(SITE) $(BENCH) $(AUDIT))

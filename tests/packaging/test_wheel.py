@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from supply_chain import locks
+from supply_chain import licences, locks
 from support.limits import PATIENCE
 from support.prose import ROOT
 from support.scripts import script
@@ -94,6 +94,16 @@ def test_pip_refuses_what_the_lock_does_not_have(tampered: str, wheel: Path, tmp
     )
     assert (done.returncode == 0) is (tampered == "neither"), done.stderr
     assert ("DO NOT MATCH THE HASHES" in done.stderr) is (tampered != "neither")
+
+
+def test_a_licence_is_read_in_the_wheel_that_the_lock_has(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make licences` asks the wheel of a package that is not installed, and believes no other file."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
+    locked = locks.Locked("blnk-auth", wheel.name.split("-")[1], hashes=[digest(wheel)])
+    assert licences.downloaded(locked) == "MIT"
+    locked.hashes = ["0" * 64]
+    assert licences.downloaded(locked) is None
 
 
 LOCK = f"""\

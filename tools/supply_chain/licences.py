@@ -1,16 +1,20 @@
 """The licence of each package in the locks, and which licences are allowed.
 
 Used by `make audit` and by the tests, which fail on a package whose licence is not known, not allowed, or not the one
-that its metadata declares. It asks nobody: what is known is written in requirements/licences.toml, and compared with
-what is installed. `python -m supply_chain.licences ENVIRONMENT...` adds the packages that are new in the locks, with
-what their metadata in those environments declares. It never adds a licence to those that are allowed.
+that its metadata declares. The check asks nobody: what is known is written in requirements/licences.toml, and compared
+with what is installed. `python -m supply_chain.licences ENVIRONMENT...` adds the packages that are new in the locks,
+with what their metadata declares, in those environments or in the wheel that pip downloads by its hash. It never adds a
+licence to those that are allowed.
 """
 
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
+import tempfile
 import tomllib
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -56,7 +60,9 @@ def complaints(locked: Iterable[str], known: Mapping[str, Any]) -> list[str]:
     found: list[str] = []
     for name in sorted({*locked}):
         if name not in packages:
-            found.append(f"{name}: its licence is not known; add it to requirements/licences.toml")
+            found.append(
+                f"{name}: its licence is not known: make licences, or read it and add it to requirements/licences.toml"
+            )
         elif not permits(packages[name], allowed) and not str(exceptions.get(name, "")).strip():
             found.append(f"{name}: {packages[name]} is not allowed, and there is no exception with a reason")
     found += [f"{name}: in no lock" for name in sorted(packages.keys() - {*locked})]
@@ -132,6 +138,20 @@ def installed(environments: Iterable[Path]) -> Iterator[tuple[str, str, str | No
             yield name, distribution.version, declared(distribution.metadata)
 
 
+def downloaded(package: locks.Locked) -> str | None:
+    """The licence that a locked package declares in its wheel; None if there is no wheel for this machine, either."""
+    with tempfile.TemporaryDirectory() as directory:
+        line = f"{package.name}=={package.version} " + " ".join(f"--hash=sha256:{each}" for each in package.hashes)
+        (Path(directory) / "lock.txt").write_text(f"{line}\n", "utf-8")
+        command = "-m pip download --quiet --no-deps --only-binary :all: --require-hashes -r lock.txt".split()
+        subprocess.run([sys.executable, *command], cwd=directory, capture_output=True, check=False)
+        for wheel in Path(directory).glob("*.whl"):
+            with zipfile.ZipFile(wheel) as archive:
+                inside = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+                return declared(metadata.PathDistribution(zipfile.Path(archive, inside).parent).metadata)
+    return None
+
+
 def disagreements(environments: Iterable[Path], known: Mapping[str, Any]) -> list[str]:
     """Packages that declare another licence than requirements/licences.toml has, as after a change of it."""
     packages, by_hand = known["packages"], known["read_by_hand"]
@@ -145,12 +165,14 @@ def disagreements(environments: Iterable[Path], known: Mapping[str, Any]) -> lis
 
 def main(arguments: list[str]) -> int:
     """Add to requirements/licences.toml what is new in the locks, and print what is wrong with it then."""
-    current, locked = known(), locks.names(locks.locks())
-    found = {name: licence for name, _, licence in installed(map(Path, arguments)) if licence is not None}
-    packages = {name: current["packages"].get(name) or found.get(name) for name in sorted(locked)}
-    lines = [f'{name} = "{licence}"' for name, licence in packages.items() if licence is not None]
-    head, _, _ = KNOWN.read_text("utf-8").partition("[packages]\n")
+    locked = locks.names(locks.locks())
     if arguments:
+        every = {package.name: package for file in locks.locks() for package in locks.read(file.read_text("utf-8"))}
+        found = {name: licence for name, _, licence in installed(map(Path, arguments)) if licence is not None}
+        found |= known()["packages"]
+        packages = {name: found.get(name) or downloaded(every[name]) for name in sorted(every)}
+        lines = [f'{name} = "{licence}"' for name, licence in packages.items() if licence is not None]
+        head, _, _ = KNOWN.read_text("utf-8").partition("[packages]\n")
         KNOWN.write_text(f"{head}[packages]\n" + "\n".join(lines) + "\n", "utf-8")
     wrong = complaints(locked, known()) + disagreements(map(Path, arguments), known())
     print(*wrong, sep="\n", end="\n" if wrong else "")
