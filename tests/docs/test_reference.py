@@ -19,6 +19,7 @@ from support.imports import PACKAGE, syntax_tree
 from support.reference import KINDS, PAGES, PART, pages, parts, written
 
 import blnk_auth
+import blnk_auth.providers
 import blnk_auth.testing
 from blnk_auth import EventName, workload_identity
 from blnk_auth._transport import network
@@ -134,6 +135,20 @@ def test_every_variable_that_is_read_is_listed() -> None:
     missing = {name for name in read if f"`{name}`" not in text_of("configuration.md")}
     assert missing == set()
     assert len(read) > 7
+
+
+def test_every_provider_is_on_the_page() -> None:
+    """The three that have a sandbox in the table, the other profiles in the list."""
+    makers = {name for name in blnk_auth.providers.__all__ if re.match(r"[A-Z][a-zA-Z]*[a-z]", name)}
+    page = text_of("providers.md")
+    shown = {
+        "BLink": "bLink (SIX)",
+        "BLinkCustomer": "bLink (SIX)",
+        "BlnkCloud": "Blnk Cloud",
+        "Flinks": "Flinks Outbound",
+    }
+    assert {name for name in makers if shown.get(name, f"`{name}`") not in page} == set()
+    assert makers > {"BLink", "TrueLayer"}
 
 
 def test_the_names_of_the_glossary_exist() -> None:

@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.generated.docstrings import docstring_of
+
 from blnk_auth import BLink, BlnkCloud, Flinks, Provider
 from blnk_auth._protocol.http_messages import Call
+from blnk_auth.providers import MastercardOpenFinanceEurope, TrueLayer, UKOpenBanking
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "providers.md"
 
@@ -435,6 +438,15 @@ _CONSENT_HEAD = (
     "Consent 3.0 is planned and not live: SIX documents it, and the sandbox plays it.",
 )
 
+PROFILES = (MastercardOpenFinanceEurope, TrueLayer, UKOpenBanking)
+
+_PROFILES_HEAD = (
+    "## Profiles of further providers",
+    "",
+    "They follow public documentation, and were never tried with the real services.",
+    "[Any other provider](../how-to/describe-a-provider.md) is described in the same way.",
+)
+
 _UNPUBLISHED_HEAD = (
     "## What is not published",
     "",
@@ -449,13 +461,18 @@ def render() -> str:
     lines += [_line(row.behaviour, *row.values()) for row in ROWS]
     tests = ["", "## The tests behind it", "", _line("behaviour", *names), _line(*["---"] * 4)]
     tests += [_line(row.behaviour, *(_tests(names) for names in row.named())) for row in ROWS]
-    return _HEAD + "\n".join([*lines, *_consent(), *_unpublished(), *tests]) + "\n"
+    return _HEAD + "\n".join([*lines, *_consent(), *_profiles(), *_unpublished(), *tests]) + "\n"
 
 
 def _consent() -> list[str]:
     rows = [_line(row.behaviour, row.two, row.three, _tests(row.tests.split())) for row in CONSENT]
     head = _line("behaviour", "Consent 2.0, permission mode", 'Consent 3.0, `consent="3.0"`', "test")
     return ["", *_CONSENT_HEAD, "", head, _line(*["---"] * 4), *rows]
+
+
+def _profiles() -> list[str]:
+    entries = [f"* [`{each.__name__}`](../api/providers.md): {docstring_of(each).summary}" for each in PROFILES]
+    return ["", *_PROFILES_HEAD, "", *entries]
 
 
 def _unpublished() -> list[str]:
