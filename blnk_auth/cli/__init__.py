@@ -12,8 +12,8 @@ Where to find it:
   `token`, `request`, `renew`, `keepalive`, `doctor`, `sandbox`, `store`, `client_metadata`, `completion`.
 * What a command does, apart from its options. Of `doctor`: `checks`, `checks_here` and `finding`. Of `status`:
   `grant_status`. Of `login` and `renew`: `token_summary`. Of `login`: `sign_in_parameters`, `pasted_lines` and
-  `qr_code`; `redirect`, which `init` and `doctor` use too. Of `sandbox`: `sandbox_address` and `sandbox_files`. Of
-  `request` and `token`: `api_url`. Of both and `login`: `resource_url`.
+  `qr_code`; `redirect`, which `init` and `doctor` use too. Of `store`: `import_token`. Of `sandbox`: `sandbox_address`
+  and `sandbox_files`. Of `request` and `token`: `api_url`. Of both and `login`: `resource_url`.
 * What all share: `options`, `variables` (misspelt ones), `terminal` (printing), `exit_status` and `remedies` (errors),
   `groups` (suggestions), `extras` (missing packages), `log` (of `--verbose`).
 """

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from ..config._settings import SettingError
 from ..errors import BlnkAuthError, TemporarilyUnavailable
+from ..token import EXPIRY_MEMBERS, REFRESH_EXPIRY_MEMBERS
 
 _ANSWER_LOST = (
     "run the same command again; if the server then refuses the refresh token, the request whose response was lost "
@@ -20,7 +21,10 @@ _ANSWER_LOST = (
 
 _ANOTHER_PLACE = "or name another place with --store, or as store in the profile"
 
+_A_TIME = "write it in the file in UTC epoch seconds, or as text with its offset, such as 2026-01-31T12:00:00+00:00"
+
 _BY_PARAMETER: Mapping[str, str] = {
+    **dict.fromkeys((*EXPIRY_MEMBERS, *REFRESH_EXPIRY_MEMBERS, "created_at", "obtained_at"), _A_TIME),
     "backend": f"unlock the keyring, or sign in to a desktop session, {_ANOTHER_PLACE}",
     "cert": "set cert to a PEM file with the certificate, cert_key to the file of its key if that is another, and "
     "cert_password if the key has one",
@@ -31,6 +35,8 @@ _BY_PARAMETER: Mapping[str, str] = {
     "device_authorization_endpoint": "leave --device out, or use --paste where no browser can reach this machine",
     "grant_id": "name it with --parameter grant_id=..., as login shows it; leave it out to create a grant",
     "grant_management_action": "name create, merge or replace with --parameter grant_management_action=...",
+    "issued_at": "add created_at to the file, when the token arrived, in UTC epoch seconds; 0 has it renewed when it is "
+    "first used",
     "port": "name another port that the provider accepts with --port, or use --paste, which opens none",
     "private_key": "set private_key to a file with the unencrypted key, as PEM or JWK",
     "record": "restore it from a backup, or delete it with blnk-auth logout --forget, and sign in again; other records "

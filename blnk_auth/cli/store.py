@@ -1,4 +1,4 @@
-"""`blnk-auth store`: copy, list, check and migrate stores: that of the profile, or those named by URL.
+"""`blnk-auth store`: copy, list, check and migrate stores: that of the profile, or those named by URL; and import.
 
 Used by `app`. It promises that the configuration is read only where no URL is given, and exit status 1 where a record
 could not be copied or read. It never shows a token, and never deletes a record.
@@ -17,6 +17,7 @@ from ..stores._self_checking import Unreadable
 from ..stores._token_store import TokenStore
 from .exit_status import INTERRUPTED, Failure
 from .groups import SuggestingGroup
+from .import_token import import_command
 from .options import Selection, client_options
 from .terminal import escaped, print_json, progress, waiting
 
@@ -41,7 +42,10 @@ def _from_and_to(_ctx: click.Context, _parameter: click.Parameter, urls: tuple[s
 
 @click.group("store", cls=SuggestingGroup, epilog=_URLS)
 def command() -> None:
-    """Copy, list and check the records of stores, and create the tables of an SQL store."""
+    """Copy, list and check the records of stores, import tokens, and create the tables of an SQL store."""
+
+
+command.add_command(import_command)
 
 
 @command.command("copy", epilog=_URLS)

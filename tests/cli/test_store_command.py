@@ -76,3 +76,53 @@ def test_a_store_that_does_not_exist_is_not_made(blnk_auth_cli: CommandLine, tmp
             assert refused.exit_code == 2
             assert "there is no " in refused.stderr
     assert list(tmp_path.rglob("*.db")) == []
+
+
+# --- import ----------------------------------------------------------------------------------------------------------
+
+PAIR = {"access_token": "at-s3cret", "refresh_token": "rt-s3cret"}
+FILES = {
+    "authlib": {**PAIR, "expires_at": 4_000_000_000},
+    "requests-oauthlib": {**PAIR, "expires_at": 4_000_000_000.5},
+    "httpx-auth": {"key": ["at-s3cret", 4_000_000_000, "rt-s3cret"]},
+    "requests-auth": {"key": ["at-s3cret", 4_000_000_000, "rt-s3cret"]},
+    "requests-oauth2client": {**PAIR, "expires_at": "2096-10-02T07:06:40+00:00"},
+    "hand-written": {**PAIR, "created_at": 3_999_996_400_000, "expires_in": 3600},
+}
+
+
+@pytest.mark.parametrize("library", FILES)
+def test_a_token_of_another_library_is_imported_once(blnk_auth_cli: CommandLine, library: str, tmp_path: Path) -> None:
+    """The second import changes nothing and ends with 1; nothing is printed that is a secret."""
+    file = tmp_path / "token.json"
+    file.write_text(json.dumps(FILES[library]))
+    arguments = ("store", "import", "--from", library, "--subject", "alice", str(file))
+    first, second = blnk_auth_cli.run(*arguments), blnk_auth_cli.run(*arguments, "--json")
+    assert (first.exit_code, second.exit_code) == (0, 1)
+    assert json.loads(second.stdout)["stored"] is False
+    assert "s3cret" not in first.output + second.output
+    assert blnk_auth_cli.client().for_subject("alice").token().refresh_token == "rt-s3cret"
+
+
+def test_a_token_of_several_is_chosen_by_its_key(blnk_auth_cli: CommandLine, tmp_path: Path) -> None:
+    """Without a key that is there, nothing is stored."""
+    file = tmp_path / "token.json"
+    file.write_text(json.dumps({"one": ["at-1", 4e9, "rt-1"], "two": ["at-2", 4e9, "rt-2"]}))
+    arguments = ("store", "import", "--from", "httpx-auth", "--subject", "alice", str(file))
+    for further in ((), ("--key", "three")):
+        refused = blnk_auth_cli.run(*arguments, *further)
+        assert (refused.exit_code, refused.stdout) == (2, "")
+    assert blnk_auth_cli.run(*arguments, "--key", "two").exit_code == 0
+    assert blnk_auth_cli.client().for_subject("alice").token().access_token == "at-2"
+
+
+def test_a_file_that_cannot_be_read_is_reported(blnk_auth_cli: CommandLine, tmp_path: Path) -> None:
+    """With what to pass; a key where there are none is refused too."""
+    file = tmp_path / "token.json"
+    file.write_text(json.dumps(PAIR)[:-9])
+    arguments = ("store", "import", "--from", "authlib", "--subject", "alice", str(file))
+    assert blnk_auth_cli.run(*arguments).exit_code == 2
+    file.write_text(json.dumps(PAIR))
+    assert blnk_auth_cli.run(*arguments, "--key", "x").exit_code == 2
+    assert blnk_auth_cli.run(*arguments[:-1], "none.json").exit_code == 2
+    assert blnk_auth_cli.client().for_subject("alice").state == "missing"

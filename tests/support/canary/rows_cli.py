@@ -5,6 +5,7 @@ A command that is a process of its own, because it runs until it is stopped or s
 
 from __future__ import annotations
 
+import json
 import webbrowser
 from collections.abc import Callable
 from functools import partial
@@ -149,6 +150,12 @@ def _damaged(world: World) -> object:
         ("migrate", url),
     ):
         terminal.run("store", *arguments)
+    names = ("access_token", "refresh_token", "client_secret")
+    stored = json.dumps({name: world.secrets.new(name) for name in names})
+    for number, text in enumerate((stored, stored[:-9])):
+        file = world.directory / f"token{number}.json"
+        file.write_text(text)
+        terminal.run("store", "import", "--from", "authlib", "--subject", "bob", str(file))
     return None
 
 
