@@ -35,8 +35,8 @@ _BY_PARAMETER: Mapping[str, str] = {
     "device_authorization_endpoint": "leave --device out, or use --paste where no browser can reach this machine",
     "grant_id": "name it with --parameter grant_id=..., as login shows it; leave it out to create a grant",
     "grant_management_action": "name create, merge or replace with --parameter grant_management_action=...",
-    "issued_at": "add created_at to the file, when the token arrived, in UTC epoch seconds; 0 has the token renewed when "
-    "it is first used",
+    "issued_at": "add created_at to the file, when the token arrived, in UTC epoch seconds; 0 has the token renewed "
+    "when it is first used",
     "port": "name another port that the provider accepts with --port, or use --paste, which opens none",
     "private_key": "set private_key to a file with the unencrypted key, as PEM or JWK",
     "record": "restore it from a backup, or delete it with blnk-auth logout --forget, and sign in again; other records "
