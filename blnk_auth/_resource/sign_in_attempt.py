@@ -223,9 +223,12 @@ class SignInAttempt:
         """Whether it is this attempt that asks the user. Raises `SignInRequired` if that was done often enough."""
 
         def claimed(pending: PendingRequest, now: float) -> PendingRequest | None:
+            # First, because the claim of another process may be the last one that is permitted: its user is asked now.
+            if pending.is_asked(now):
+                return None
             if pending.is_asked_enough(now, widens=self._widens):
                 raise not_asked_again(self._reason, widens=self._widens)
-            return None if pending.is_asked(now) else pending.claimed(self._name, now, widens=self._widens)
+            return pending.claimed(self._name, now, widens=self._widens)
 
         return self._pending.change(claimed) is not None
 

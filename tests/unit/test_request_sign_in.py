@@ -697,6 +697,21 @@ def test_nobody_is_asked_who_has_signed_in_before_the_claim() -> None:
     assert not world.pending().is_asked(world.clock())
 
 
+def test_the_last_question_that_is_permitted_is_waited_for() -> None:
+    """Another process begins to ask for the third time within the hour, just before this one would have."""
+    world = Requests()
+    sent = signed_in_with(world, "a")
+    other, pending = world.process(), PendingRequests(world.current.state, world.source.store_key)
+    ask_again = partial(pending.change, lambda found, now: found.claimed("another", now, widens=True))
+    for _ in range(2):
+        ask_again()
+        pending.change(PendingRequest.released)
+    world.store.interfere("load", None, None, None, ask_again)
+    world.meanwhile[1] = lambda: other.finish(other.client.start_authorization("alice", scope="a c"), 5)
+    found = world.sign_in(world.how(refuse_to_ask), "step_up", "a c", rejected=sent)
+    assert (found.token.access_token, len(world.waited)) == ("at5", 1)
+
+
 def test_no_error_is_raised_for_who_has_signed_in_while_the_lock_was_not_free() -> None:
     """The sign-in that others were given was finished meanwhile: its record is deleted, and the grant is there."""
     world = Requests()
