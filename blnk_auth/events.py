@@ -83,9 +83,10 @@ class Event:
     * `consent_ended`: the provider reports that the user's consent has ended; `error` is what may be raised for it.
     * `certificate_expiring`: the client's certificate (`OAuthClient(cert=...)`) expires within three weeks, or has
       expired. At most once a day in each process.
-    * `certificate_renewed`: the file of that certificate has changed, and is used from the next token request on.
-    * `certificate_unreadable`: the file of that certificate has changed and cannot be read; the certificate that was
-      loaded before stays in use.
+    * `certificate_renewed`: the file of the client's certificate has changed, and is used from the next token request
+      on.
+    * `certificate_unreadable`: the file of the client's certificate has changed and cannot be read; the certificate
+      that was loaded before stays in use.
     * `certificate_missing`: the API rejected a token that is bound to the client's certificate, or may be, and the HTTP
       client visibly has none. Only requests shows that.
     * `resource_learned`: a protected resource has described how to sign in (RFC 9728); `detail` names the issuer.
@@ -94,7 +95,7 @@ class Event:
     * `client_registered`: a client was registered dynamically (RFC 7591); `detail` names the issuer.
 
     Attributes:
-        name: What happened, as above.
+        name: What happened: one of `EventName`.
         store_key: Whose token it is, as the store names it. For a certificate: what the keys of its client begin with.
             For what was learned of a protected resource: the key of that.
         detail: A human-readable detail; empty where the name is enough.

@@ -35,7 +35,7 @@ def event(name: str) -> str:
         assert listed is not None, item
         meanings |= dict.fromkeys(re.findall(r"`(\w+)`", listed[1]), listed[2])
     meaning = meanings[name]
-    return f"{prose(meaning[0].upper() + meaning[1:])}\n\nLog level: {level(name)}."
+    return f"{prose(meaning[0].upper() + meaning[1:])} Log level: {level(name)}."
 
 
 def event_fields() -> str:
