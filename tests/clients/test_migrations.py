@@ -30,8 +30,8 @@ PAGES = ROOT / "docs" / "migrate"
 
 ALICE = """\
 import builtins, re, runpy, sys
-from blnk_auth.testing.sandbox import browser
 def at_the_terminal(prompt=""):
+    from blnk_auth.testing.sandbox import browser
     return browser.sign_in(re.search(r"https?://\\S+", prompt)[0], subject="alice", approve=True)
 builtins.input = at_the_terminal
 runpy.run_path(sys.argv[1], run_name="__main__")
