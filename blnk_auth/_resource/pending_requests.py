@@ -153,8 +153,12 @@ class PendingRequest:
         return replace(self, begun=begun)
 
     def released(self, _now: float = 0.0) -> PendingRequest:
-        """Without the attempt that has it, which has asked nobody, or found a sign-in of somebody else."""
+        """Without the attempt that has it, which has found a sign-in of somebody else."""
         return replace(self, asked_by=None, asked_until=0.0)
+
+    def unasked(self, _now: float = 0.0, *, widens: bool) -> PendingRequest:
+        """Without the attempt that has it, which has asked nobody. `widens`: as for its `claimed`."""
+        return replace(self.released(), widened_at=self.widened_at[:-1] if widens else self.widened_at)
 
     def failed(self, _now: float = 0.0) -> PendingRequest:
         """Without the attempt that has it. It has brought no sign-in, and those who wait for it need not ask again."""

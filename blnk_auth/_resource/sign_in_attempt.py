@@ -6,6 +6,7 @@ once. It never asks a user itself: `asking` does.
 
 from __future__ import annotations
 
+import functools
 import secrets
 import threading
 import time
@@ -234,7 +235,7 @@ class SignInAttempt:
 
     def _ask(self) -> CachedToken:
         """Ask the user, for an attempt that has claimed that."""
-        ended: Ended = PendingRequest.released
+        ended: Ended = functools.partial(PendingRequest.unasked, widens=self._widens)
         try:
             # Somebody may have signed in between the last look and the claim.
             found = self._signed_in()
@@ -243,7 +244,8 @@ class SignInAttempt:
             asking = self._how.ask(Question(self._current.store_key, self._asked), self._question)
             ended = PendingRequest.failed
             found = self._answer(asking)
-            ended = PendingRequest.signed_in if asking.has_signed_in else PendingRequest.released
+            # Here or elsewhere: the tokens may be found in the store before the question itself has ended.
+            ended = PendingRequest.signed_in
             return found
         finally:
             self._release(ended)

@@ -490,7 +490,7 @@ def test_a_browser_needs_a_redirect_uri_of_this_machine() -> None:
 
 @pytest.mark.real
 def test_a_request_that_continues_leaves_the_browser_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The request finds the tokens in the store before the browser has got its page."""
+    """The request finds the tokens in the store before the browser has got its page. The sign-in is counted."""
     world = Requests(redirect_uri="http://127.0.0.1/callback")
     opened: queue.Queue[str] = queue.Queue()
     stored, found = threading.Event(), threading.Event()
@@ -517,6 +517,7 @@ def test_a_request_that_continues_leaves_the_browser_its_page(monkeypatch: pytes
         page = browser.submit(come_back)
         how = world.how("browser", wait=lambda _done, _seconds: not stored.wait(PATIENCE))
         assert world.sign_in(how).token.access_token == "at1"
+        assert len(world.pending().signed_in_at) == 1
         found.set()
         assert "You are signed in" in page.result(PATIENCE).text
 
@@ -695,6 +696,16 @@ def test_nobody_is_asked_who_has_signed_in_before_the_claim() -> None:
     assert world.sign_in(world.how(refuse_to_ask)).token.access_token == "at7"
     assert not world.waited
     assert not world.pending().is_asked(world.clock())
+
+
+def test_a_question_that_nobody_was_asked_is_not_counted() -> None:
+    """There are three for each hour; here another process has the wider sign-in before the user is asked."""
+    world = Requests()
+    sent, other = signed_in_with(world, "a"), world.process()
+    in_between = partial(other.client.start_authorization, "alice", scope="a c")
+    world.store.interfere("load", None, None, None, lambda: other.finish(in_between(), 5))
+    found = world.sign_in(world.how(refuse_to_ask), "step_up", "a c", rejected=sent)
+    assert (found.token.access_token, world.pending().widened_at) == ("at5", ())
 
 
 def test_the_last_question_that_is_permitted_is_waited_for() -> None:
