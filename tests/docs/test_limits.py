@@ -10,7 +10,7 @@ import pytest
 from support.prose import ROOT
 
 from blnk_auth import RenewalPolicy
-from blnk_auth._protocol import challenges, origins, requests, resource_metadata
+from blnk_auth._protocol import challenges, foreign_tokens, origins, requests, resource_metadata
 from blnk_auth._request import rejection_body
 from blnk_auth._transport import kept_clients, metadata_fetch
 from blnk_auth.errors import _json_size
@@ -44,6 +44,7 @@ PHRASES = [
     f"reaches its reader once {_BYTES // KIB} KiB or the whole of it have arrived, or after {_SECONDS:g} seconds",
     f"does not end with the {_SECONDS:g} seconds",
     f"is used again within {kept_clients.MOST_IDLE_SECONDS:g} seconds",
+    f"of which `blnk_auth.migrate` reads up to {foreign_tokens._LONGEST // MIB} MiB",
     f"A parameter of {_SHORTEST} characters or more",
     f"has at most {metadata_fetch.MOST_BYTES // KIB} KB. For one resource {_DOCUMENTS} documents are read",
     f"at most {metadata_fetch.MOST_REQUESTS} requests and within {metadata_fetch.MOST_SECONDS:g} seconds in all",
