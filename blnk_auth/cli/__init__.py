@@ -33,7 +33,7 @@ def main() -> None:
         # Until a command runs, Ctrl-C can lose nothing and simply ends the process: an exception in the middle of an
         # import would show a traceback, or be swallowed by a C extension. `app` restores the exception later.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    require("cli")
+    require("cli", *(["sandbox"] if sys.argv[1:2] in (["sandbox"], ["demo"]) else []))
     from .app import group
 
     try:

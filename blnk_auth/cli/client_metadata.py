@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from .._protocol.client_metadata import ClientMetadata
-from .._protocol.redirect_uris import any_port
+from .._protocol.redirect_uris import any_port, ports_of, with_port
 from .exit_status import CONFIGURATION, Failure, print_warning
 
 _MOST_BYTES = 5120
@@ -59,11 +59,12 @@ def command(client_id: str, output: Path | None, force: bool, **members: Any) ->
 
 
 def _warn(document: dict[str, Any], text: str) -> None:
-    without_port = [each for each in document["redirect_uris"] if any_port(each)]
+    listed = document["redirect_uris"]
+    without_port = [each for each in listed if any_port(each) and not ports_of(listed, each)]
     if without_port:
         print_warning(
             f"{without_port[0]} has no port, and some servers accept no port that the document does not list",
-            "list one or more with a port as well, such as http://127.0.0.1:8765/callback",
+            f"list one or more with a port as well, such as {with_port(without_port[0], 8765)}",
         )
     if len(text.encode()) > _MOST_BYTES:
         print_warning(f"the document has more than {_MOST_BYTES} bytes, and servers may refuse it", "shorten it")

@@ -15,24 +15,28 @@ from blnk_auth.cli import app
 HEAVY = ("httpx", "requests", "rich", "starlette", "uvicorn", "authlib", "sqlite3", "asyncio")
 
 
-def without(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    code = f"import sys; sys.modules[{package!r}] = None; from blnk_auth.cli import main; main()"
+def without(packages: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    hidden = dict.fromkeys(packages.split(","))
+    code = f"import sys; sys.modules.update({hidden!r}); from blnk_auth.cli import main; main()"
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
-    ("package", "extra", "arguments"),
+    ("packages", "extra", "arguments"),
     [
         ("click", "cli", ("--help",)),
         ("rich", "cli", ("demo",)),
         ("starlette", "sandbox", ("sandbox",)),
         ("uvicorn", "sandbox", ("demo",)),
         ("jinja2", "sandbox", ("demo",)),
+        ("rich,jinja2", "cli,sandbox", ("sandbox",)),
+        ("rich,jinja2", "cli", ("login",)),
     ],
 )
-def test_a_missing_package_is_named_with_its_extra(package: str, extra: str, arguments: tuple[str, ...]) -> None:
-    """Without a package it needs, a command ends with 2 and one line that names what to install."""
-    finished = without(package, *arguments)
+def test_a_missing_package_is_named_with_its_extra(packages: str, extra: str, arguments: tuple[str, ...]) -> None:
+    """Without packages it needs, a command ends with 2 and one line that names all there is to install."""
+    finished = without(packages, *arguments)
+    package = packages.partition(",")[0]
     assert finished.returncode == 2
     assert finished.stdout == ""
     assert finished.stderr == (

@@ -92,7 +92,14 @@ def test_what_every_document_needs_is_asked_for(offline: CommandLine, missing: s
 def test_what_some_servers_refuse_is_a_warning(offline: CommandLine) -> None:
     """A loopback redirect URI without a port, and more than five kilobytes. The document is written all the same."""
     many = [each for n in range(50) for each in ("--redirect-uri", f"https://app.example.com/{'x' * 100}{n}")]
-    result = offline.run("client-metadata", *NEEDED, "--redirect-uri", "http://127.0.0.1/callback", *many[:-4])
+    result = offline.run("client-metadata", *NEEDED, "--redirect-uri", "http://127.0.0.1/other", *many[:-4])
     assert (result.exit_code, len(json.loads(result.stdout)["redirect_uris"])) == (0, 50)
-    assert "http://127.0.0.1/callback has no port" in result.stderr
+    assert "http://127.0.0.1/other has no port" in result.stderr
+    assert "such as http://127.0.0.1:8765/other" in result.stderr
     assert "more than 5120 bytes" in result.stderr
+
+
+def test_a_redirect_uri_that_is_listed_with_a_port_too_needs_no_warning(offline: CommandLine) -> None:
+    """The example of the how-to page lists both, and so do the programs of this library."""
+    result = offline.run("client-metadata", *NEEDED, "--redirect-uri", "http://127.0.0.1/callback")
+    assert (result.exit_code, result.stderr) == (0, "")

@@ -8,7 +8,7 @@ import pytest
 from support.command_line import CommandLine
 
 from blnk_auth.config import load_profile
-from blnk_auth.config._settings import COMMON, PROVIDERS
+from blnk_auth.config._settings import COMMON, PROVIDERS, every_setting
 
 OPTIONS = ("--provider", "blnk_cloud", "--client-id", "id")
 
@@ -175,3 +175,11 @@ def test_the_proposed_redirect_has_a_port_only_where_the_server_may_need_one(
     """RFC 8252 has servers accept any port; a provider that does not specify it gets the one documented port."""
     result = offline.run("init", input=f"{provider}\n{asked_before}")
     assert f"redirect_uri [{proposed}]:" in result.stderr
+
+
+def test_the_file_names_a_page_with_every_key(offline: CommandLine) -> None:
+    """Its head is all that someone sees who opens the file, so the page that it names exists and has the keys."""
+    assert offline.run("init", "--non-interactive", *OPTIONS).exit_code == 0
+    (name,) = re.findall(r"docs/\S+\.md(?= lists every key)", offline.file.read_text("utf-8"))
+    page = (Path(__file__).parents[2] / name).read_text("utf-8")
+    assert [each.name for each in every_setting() if f"`{each.name}`" not in page] == []
