@@ -179,7 +179,7 @@ def test_the_proposed_redirect_has_a_port_only_where_the_server_may_need_one(
 
 def test_the_file_names_a_page_with_every_key(offline: CommandLine) -> None:
     """Its head is all that someone sees who opens the file, so the page that it names exists and has the keys."""
-    assert offline.run("init", "--non-interactive", *OPTIONS).exit_code == 0
+    assert offline.run("init", "--non-interactive", *OPTIONS, "--client-secret-from", "${X}").exit_code == 0
     (name,) = re.findall(r"docs/\S+\.md(?= lists every key)", offline.file.read_text("utf-8"))
     page = (Path(__file__).parents[2] / name).read_text("utf-8")
     assert [each.name for each in every_setting() if f"`{each.name}`" not in page] == []
