@@ -97,7 +97,8 @@ def command(
         table = _ask_until_it_works(path, profile, given)
     _save_profile(path, profile, table)
     click.echo(f"Wrote profile {profile!r} to {path}.")
-    click.echo(f"Next: {sign_in_command(None, profile)}")
+    # `login` needs a subject, and a profile that options wrote may have none.
+    click.echo(f"Next: {sign_in_command(None if table.get('subject') else 'NAME', profile)}")
 
 
 def _check_name(profile: str) -> None:

@@ -55,7 +55,7 @@ def test_options_do_without_questions(offline: CommandLine) -> None:
         *("--profile", "prod.eu"),
     )
     assert result.exit_code == 0, result.output
-    assert result.stdout.endswith("Next: blnk-auth login --profile prod.eu\n")
+    assert result.stdout.endswith("Next: blnk-auth login --profile prod.eu --subject NAME\n")
     assert written(offline, "prod.eu") == {
         "provider": "blnk_cloud",
         "client_id": "id",
