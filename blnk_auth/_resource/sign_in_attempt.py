@@ -285,10 +285,11 @@ class SignInAttempt:
         while not asking.done.is_set():
             try:
                 self._look_again(asking.done, asking.request)
-            except SignInRequired:
+                found = None if asking.done.is_set() else self._look_while_asking()
+            except BaseException:
+                # Nobody would notice the end of the program for it any more.
                 asking.stop()
                 raise
-            found = None if asking.done.is_set() else self._look_while_asking()
             if found is not None:
                 asking.stop()
                 return found

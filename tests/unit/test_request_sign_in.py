@@ -19,7 +19,7 @@ from support.limits import PATIENCE
 from support.processes import in_forked_child
 from support.providers import acme
 from support.scripted import ScriptedWorld
-from support.token_endpoint import pair
+from support.token_endpoint import pair, refusal
 from support.waiting import Hold, settle, wait_until
 
 from blnk_auth import (
@@ -787,6 +787,20 @@ def test_nobody_waits_for_a_question_that_was_stopped(monkeypatch: pytest.Monkey
         must_show(error, "nobody has signed in within 5 seconds")
         assert closing.wait(PATIENCE)
     assert len(opened) == 2
+
+
+@pytest.mark.real
+def test_an_error_of_the_request_closes_the_listener_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sign-in was finished elsewhere, and its token cannot be renewed now. Otherwise the program could not end."""
+    world = Requests(redirect_uri="http://127.0.0.1/callback")
+    other = world.process()
+    monkeypatch.setattr(interactive, "_opened_in_browser", lambda _url: True)
+    world.server.will(refusal("temporarily_unavailable", 503))
+    world.meanwhile[1] = lambda: other.source.adopt(other.token(7, expires_at=world.clock() - 1))
+    how = world.how("browser")
+    with pytest.raises(TemporarilyUnavailable):
+        world.sign_in(how)
+    settle_asking(how)
 
 
 def is_longer(opened: list[str], number: int) -> bool:
