@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,14 @@ class SQLiteStore(PickledByArguments, DueStore):
         options = {} if self._check_permissions else {"check_permissions": False}
         return (str(self._file.path),), options
 
-    def __del__(self) -> None:
-        self.close()
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        try:
+            self.close()
+        except Exception:
+            # While Python exits, what `close` uses may be cleared, also `sys`. The connection is then closed as it
+            # is freed.
+            if not is_finalizing():
+                raise
 
     def close(self) -> None:
         file = getattr(self, "_file", None)

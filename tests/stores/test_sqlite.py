@@ -866,6 +866,26 @@ sys.exit(os.waitpid(child, 0)[1])
 """
 
 
+def test_a_store_that_python_frees_last_ends_quietly(path: Path) -> None:
+    """A store that outlives the modules it uses, as Python exits, prints no traceback."""
+    result = subprocess.run(
+        [sys.executable, "-c", _FREED_AFTER_ITS_MODULE, str(path)], timeout=PATIENCE, check=True, capture_output=True
+    )
+    assert result.stderr == b""
+
+
+_FREED_AFTER_ITS_MODULE = """
+import ctypes, sys, types
+early = sys.modules["early"] = types.ModuleType("early")  # modules are emptied in the reverse order of their import
+
+from blnk_auth.stores import SQLiteStore, _sqlite_file
+early.store = SQLiteStore(sys.argv[1])
+early.store.save("alice", {}, expected=None)
+for module in (early, _sqlite_file):  # as an extension in C keeps a module
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(module))
+"""
+
+
 def test_the_contract_needs_no_http_client() -> None:
     """Importing the contract, and both stores, imports no HTTP client."""
     script = (
