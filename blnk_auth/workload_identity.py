@@ -88,14 +88,21 @@ class KubernetesToken:
             The token.
 
         Raises:
-            ConfigurationError: There is no such file, it cannot be opened, or its token is for another audience or was
-                not replaced in time.
+            ConfigurationError: There is no such file, or it cannot be opened. Or `audience` is given, and the file has
+                no JWT, or one for another audience. Or its token was not replaced in time.
             TemporarilyUnavailable: Reading it failed otherwise.
         """
         token = redacted(self._read())
         claims = claims_of(token)
         named: Any = claims.get("aud")
         audiences = cast("Sequence[object]", named if isinstance(named, list) else [named])
+        if self.audience is not None and not claims:
+            raise ConfigurationError(
+                f"the file {quoted(self.path)} has no JWT, so that its audience is unknown",
+                parameter="path",
+                remedy="pass the mount path of the volume with the `path` of its serviceAccountToken; "
+                "or audience=None, if the token is not a JWT",
+            )
         if self.audience is not None and self.audience not in audiences:
             raise ConfigurationError(
                 f"the token in {quoted(self.path)} is not for the audience {quoted(self.audience)}",

@@ -70,9 +70,11 @@ def test_two_with_equal_arguments_are_the_same(tmp_path: Path) -> None:
         ("path", b"\xff\xfe"),
         ("path", jwt_of(exp=1_000_000_000).encode()),
         ("audience", jwt_of(aud="https://kubernetes.default.svc").encode()),
-        ("audience", b"opaque"),
+        ("audience", jwt_of(aud=None).encode()),
+        ("path", b"opaque"),
+        ("path", b"\n"),
     ],
-    ids=["missing", "not a text", "expired", "for the cluster", "without an audience"],
+    ids=["missing", "not a text", "expired", "for the cluster", "without an audience", "no JWT", "empty"],
 )
 def test_what_cannot_be_presented_is_named(tmp_path: Path, parameter: str, content: bytes | None) -> None:
     """Such as the token for the cluster's own API, and one that a subPath mount keeps from being replaced."""
