@@ -148,7 +148,7 @@ def _for_each_key(
             in_a_row = 0
         except StoreError as error:
             in_a_row = in_a_row + 1 if error.key is None else 0
-            if in_a_row > _FAILURES:
+            if in_a_row > _FAILURES or error.parameter == "schema":
                 # A server is down, or its tables are missing: all other keys would fail too.
                 raise
             if key not in reported:

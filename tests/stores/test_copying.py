@@ -29,6 +29,7 @@ from blnk_auth.stores._copying import check_store, copy_store
 from blnk_auth.stores._encrypted import EncryptedStore
 from blnk_auth.stores._file import FileStore
 from blnk_auth.stores._memory import MemoryStore
+from blnk_auth.stores._sql import SQLStore
 from blnk_auth.stores._sqlite import SQLiteStore
 from blnk_auth.stores._token_store import Record, Version
 
@@ -222,6 +223,15 @@ def test_a_store_that_fails_as_a_whole_is_reported_once() -> None:
     with raises(StoreError, problem=down):
         check_store(filled(Down(), *keys))
     assert len(asked) < len(keys)
+
+
+def test_missing_tables_end_a_copy_at_the_first_record(tmp_path: Path) -> None:
+    """A target without its tables fails as a whole, also if there is one record only."""
+    with (
+        closing(SQLStore(f"sqlite:///{tmp_path / 'tokens.db'}")) as target,
+        raises(StoreError, parameter="schema"),
+    ):
+        copy_store(filled(MemoryStore(), "alice"), target)
 
 
 def test_a_sound_store_is_sound(tmp_path: Path) -> None:
