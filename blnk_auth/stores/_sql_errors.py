@@ -22,7 +22,7 @@ _NO_ANSWER = (
 _NO_ROOM = "make room on the database's disk, then try again"
 _RIGHTS = (
     "grant the user SELECT, INSERT, UPDATE and DELETE on blnk_auth_records and blnk_auth_leases, and SELECT on "
-    "blnk_auth_schema"
+    "blnk_auth_schema; create_schema() also needs the right to create tables"
 )
 _SIGN_IN = "check the user and the password in the url"
 _NO_TABLE = "its tables are missing; call create_schema() once, or add them with your migrations"
