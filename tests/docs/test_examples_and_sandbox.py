@@ -1,4 +1,4 @@
-"""A reader can run the examples that need a sandbox: their page says how to start one, and it fits them."""
+"""A reader can run the examples that need a sandbox: their page has the commands that start one, and it fits them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pages() -> dict[Path, str]:
     }
 
 
-def test_each_page_says_how_to_start_its_sandbox() -> None:
+def test_each_page_describes_how_to_start_its_sandbox() -> None:
     """It has the commands itself, or links to the section that has them."""
     texts = {path.name: path.read_text("utf-8") for path in pages()}
     assert len(texts) > 10
