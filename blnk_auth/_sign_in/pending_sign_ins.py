@@ -123,8 +123,15 @@ class PendingSignIns:
             SignInRequired: The sign-in is unknown, used, expired, or claimed by another request.
             StoreError: The store fails.
         """
-        record = None if state is None else self._load(state)
-        if state is None or record is None:
+        if state is None:
+            raise SignInRequired(
+                "callback_url has no state, so that it is not known which sign-in it finishes",
+                remedy="begin again with start_authorization(); if the server never sends state back, pass the one "
+                "from the user's session as unechoed_state",
+                reason="restart",
+            )
+        record = self._load(state)
+        if record is None:
             raise _restart("the sign-in with the state of callback_url is unknown, expired or already finished")
         pending = PendingSignIn.from_data(record.data)
         if pending.expires_at <= now:
