@@ -148,8 +148,8 @@ def _for_each_key(
             in_a_row = 0
         except StoreError as error:
             in_a_row = in_a_row + 1 if error.key is None else 0
-            if in_a_row > _FAILURES or error.parameter == "schema":
-                # A server is down, or its tables are missing: all other keys would fail too.
+            if in_a_row in (_FAILURES + 1, len(keys)):
+                # A server is down, or its tables are missing: all other keys would fail, or all keys have.
                 raise
             if key not in reported:
                 failed.append(Unreadable(f"key {key!r}", str(error), key=key))

@@ -225,13 +225,11 @@ def test_a_store_that_fails_as_a_whole_is_reported_once() -> None:
     assert len(asked) < len(keys)
 
 
-def test_missing_tables_end_a_copy_at_the_first_record(tmp_path: Path) -> None:
-    """A target without its tables fails as a whole, also if there is one record only."""
-    with (
-        closing(SQLStore(f"sqlite:///{tmp_path / 'tokens.db'}")) as target,
-        raises(StoreError, parameter="schema"),
-    ):
-        copy_store(filled(MemoryStore(), "alice"), target)
+@pytest.mark.parametrize("keys", ["a", "ab"])
+def test_a_small_store_fails_as_a_whole_too(tmp_path: Path, keys: str) -> None:
+    """A target without its tables is an error, also where one or two records are all that there is to copy."""
+    with closing(SQLStore(f"sqlite:///{tmp_path / 'tokens.db'}")) as target, raises(StoreError, parameter="schema"):
+        copy_store(filled(MemoryStore(), *keys), target)
 
 
 def test_a_sound_store_is_sound(tmp_path: Path) -> None:
