@@ -218,15 +218,9 @@ class OAuthClient(ClosesConnections, ClientSignIns, ClientExchanges, ClientManyG
 
     # --- connections ---------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Close the connections to the authorization server that are kept for the next request. Optional.
-
-        Without it, they are closed when they have been idle for 1.5 seconds, when the client no longer exists, and at
-        exit. A closed client and its sources work on, but keep no connections. A request that is under way is not
-        interrupted. Never blocks, and may be called from any thread, also twice. A `token_http` is not closed: it is
-        the application's. For `async with`: `aclose`.
-        """
+    def _close_connections(self) -> list[ClientState]:
         self._state.network.kept.close()
+        return [self._state]
 
     def __copy__(self) -> OAuthClient:
         return self

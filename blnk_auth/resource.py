@@ -14,6 +14,7 @@ from ._protocol.client_authentication import ClientAssertion, ClientAuthMethod, 
 from ._protocol.client_metadata import ClientMetadata
 from ._protocol.http_values import checked_audience, checked_token_parameters, joined_scope
 from ._protocol.signing import PrivateKey, SigningAlgorithm
+from ._renewal.client_state import ClientState
 from ._renewal.closing import ClosesConnections
 from ._renewal.pickled_client import grant_of
 from ._resource.asking import SignIn
@@ -214,9 +215,8 @@ class ProtectedResource(ClosesConnections, ResourceSignIns, ResourceExchanges):
 
     # --- connections -------------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Close the connections that are kept for the next request. Optional; see `OAuthClient.close`."""
-        self._state.close()
+    def _close_connections(self) -> list[ClientState]:
+        return self._state.close_connections()
 
     # --- copies and pickles ------------------------------------------------------------------------------------------
 

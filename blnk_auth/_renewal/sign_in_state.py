@@ -6,6 +6,8 @@ minute, however many sign-ins are started, and looks again after the clock was s
 
 from __future__ import annotations
 
+from .single_flight import SingleFlight
+
 _INTERVAL = 60.0
 """Seconds between two looks for abandoned sign-ins. Each look lists keys of the store."""
 
@@ -34,8 +36,10 @@ class SignInState:
         last_sweep: When abandoned sign-ins were last looked for.
         loopback_ports: The ports that a sign-in on this machine listens on if one of them is free, where the client's
             redirect URI names none. Empty: any port. Set before the first sign-in.
+        flights: The sign-ins from inside a request that run now. Each waits for a user.
     """
 
     def __init__(self) -> None:
         self.last_sweep: LastSweep = LastSweep()
         self.loopback_ports: tuple[int, ...] = ()
+        self.flights: SingleFlight = SingleFlight()

@@ -99,6 +99,12 @@ class Flight(Generic[Result]):
             raise _still_running(timeout)
         return self._result_or_error()
 
+    def wait_for_end(self, timeout: float) -> None:
+        """Block until the work has ended, whether it failed or not, or `timeout` seconds have passed."""
+        ended = threading.Event()
+        if not self._is_waited_for_by_its_own_worker() and self._call_when_done(ended.set):
+            _wait_on_thread(ended, timeout)
+
     async def wait_async(self, timeout: float) -> Result:
         """Like `wait`, for a task of asyncio or trio."""
         if _look is not None:
@@ -106,6 +112,13 @@ class Flight(Generic[Result]):
         if not self._done:
             await (_wait_in_trio if in_trio() else _wait_in_asyncio)(self._call_when_done, timeout)
         return self._result_or_error()
+
+    async def wait_for_end_async(self, timeout: float) -> None:
+        """Like `wait_for_end`, for a task of asyncio or trio."""
+        if self._is_waited_for_by_its_own_worker():
+            return
+        with contextlib.suppress(TemporarilyUnavailable):
+            await (_wait_in_trio if in_trio() else _wait_in_asyncio)(self._call_when_done, timeout)
 
     def run(self, work: Callable[[], Result], afterwards: Callable[[], object]) -> None:
         """Do the work on this thread, wake the waiters, then call `afterwards`. To be called once."""
@@ -196,6 +209,11 @@ class SingleFlight:
     def under_way(self, key: Hashable) -> Flight[Any] | None:
         """The flight that runs for `key` now; None if there is none."""
         return self._under_way.get(key)
+
+    def all_under_way(self) -> list[Flight[Any]]:
+        """The flights that run now, and those that are queued behind one."""
+        with self._lock:
+            return [*self._under_way.values(), *(waiting.flight for waiting in self._waiting.values())]
 
     def join_or_start(
         self,

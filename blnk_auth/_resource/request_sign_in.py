@@ -124,7 +124,7 @@ class RequestSignIn:
     ) -> Flight[CachedToken]:
         """`sign_in` on a worker thread; callers who need the same share it."""
         self.check_caller()
-        return current.state.flights.join_or_start(
+        return current.state.sign_ins.flights.join_or_start(
             ("request sign-in", current.store_key, reason.reason, scope, reason.acr_values),
             lambda: self.sign_in(current, reason=reason, package=package, scope=scope, rejected=rejected),
             _nothing,

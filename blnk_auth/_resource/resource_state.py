@@ -126,10 +126,10 @@ class ResourceState:
             return False
         return path.rstrip("/") == within or (path.startswith(f"{within}/") and not _resolves_elsewhere(path))
 
-    def close(self) -> None:
-        """Close the connections that are kept."""
-        # All clients of the resource share them.
+    def close_connections(self) -> list[ClientState]:
+        """Close the connections that are kept, which all clients of the resource share; return the clients' states."""
         self.template.network.kept.close()
+        return [client.state for client in list(self._clients.values())]
 
     # --- for a caller, who must not wait -----------------------------------------------------------------------------
 
