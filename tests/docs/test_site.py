@@ -61,3 +61,14 @@ def test_every_public_name_is_in_the_reference() -> None:
 def test_llms_txt_agrees_with_the_pages() -> None:
     """Every page with its title and its first sentence, as they are now. If not: `make snapshots`."""
     assert (DOCS / "llms.txt").read_text("utf-8") == script("tools/llms.py").index()
+
+
+def test_contributing_describes_every_target() -> None:
+    """Each target of the Makefile that a maintainer calls is in the table, with what it does and how long it takes."""
+    makefile, table = ((ROOT / name).read_text("utf-8") for name in ("Makefile", "CONTRIBUTING.md"))
+    targets = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
+    rows = dict(re.findall(r"^\| `make ([a-z-]+)[^`]*` \| (?:[^|]+) \| ([^|]+) \| [^|]*\|$", table, re.MULTILINE))
+    # What another target runs is described there.
+    assert {*targets} - {*rows} == {"types-of-code", "clean"}
+    assert {*rows} <= {*targets}
+    assert len(rows) > 20
