@@ -196,12 +196,12 @@ class _Handover:
 
     def __init__(self, deliver: Callable[[_Operation], object]) -> None:
         self._deliver = deliver
-        self.dropped: int = 0
         self.reset_after_fork()
         reset_in_child(self)
 
     def reset_after_fork(self) -> None:
         """Called in the child of a fork: the thread does not exist there, and the parent sends what it had."""
+        self.dropped: int = 0
         self._changed = threading.Condition()
         self._queue: deque[_Operation] = deque()
         self._is_sending = False
@@ -288,7 +288,8 @@ class _Metrics:
     def __init__(self, meter: metrics.Meter, telemetry: Telemetry) -> None:
         # Weak: the telemetry has this object.
         self._telemetry = weakref.ref(telemetry)
-        self._reported = 0
+        self.reset_after_fork()
+        reset_in_child(self)
         self._seconds = meter.create_histogram(
             "blnk_auth.renewal.duration",
             "s",
@@ -300,6 +301,10 @@ class _Metrics:
         self._dropped = meter.create_counter(
             "blnk_auth.telemetry.dropped", "{operation}", "Operations that no exporter took in time."
         )
+
+    def reset_after_fork(self) -> None:
+        """Called in the child of a fork: what was dropped before is counted by the parent."""
+        self._reported = 0
 
     def record(self, operation: _Operation) -> None:
         for event in operation.events:

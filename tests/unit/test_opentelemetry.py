@@ -398,13 +398,20 @@ def test_a_forked_child_sends_its_own() -> None:
     operations.emit([Event("renewed", "token/x")], seconds=0.1)
     operations.emit([Event("renewed", "token/x")], seconds=0.1)
     assert exporter.reached.wait(PATIENCE)
+    dropped = observed.telemetry._spans.dropped = 3
+    operations.emit([Event("token_withheld", "token/x")])
+    assert observed.points()[("blnk_auth.telemetry.dropped",)].value == dropped
     child = os.fork()
     if not child:
         sent: list[Any] = []
         observed.telemetry._spans._deliver = sent.append
+        # What its parent has dropped is counted by its parent.
+        is_counted = observed.telemetry.dropped == 0
+        observed.telemetry._spans.dropped = 1
         operations.emit([Event("renewed", "token/x")], seconds=0.1)
         is_sent = observed.telemetry._spans.flush(PATIENCE)
-        os._exit(0 if is_sent and len(sent) == 1 else 1)
+        is_counted &= observed.points()[("blnk_auth.telemetry.dropped",)].value == dropped + 1
+        os._exit(0 if is_sent and is_counted and len(sent) == 1 else 1)
     exporter.release.set()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
