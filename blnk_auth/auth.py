@@ -88,8 +88,8 @@ class Auth(RequestsFlow, _EveryAuth):  # type: ignore[misc]
         Args:
             request: The package's request, whose headers get the token.
 
-        Returns:
-            The generator that the client runs: it yields the request, and again if it is to be repeated.
+        Yields:
+            The request, and again if it is to be repeated.
 
         Raises:
             BlnkAuthError: There is no valid token.
@@ -109,8 +109,8 @@ class Auth(RequestsFlow, _EveryAuth):  # type: ignore[misc]
         Args:
             request: The package's request, whose headers get the token.
 
-        Returns:
-            The asynchronous generator that the client runs: it yields the request, and again if it is to be repeated.
+        Yields:
+            The request, and again if it is to be repeated.
 
         Raises:
             BlnkAuthError: There is no valid token.

@@ -60,7 +60,9 @@ class Signer:
     Immutable.
 
     Example:
+        ```python
         Signer(lambda message: kms.sign(KEY, message, "RSASSA_PSS_SHA_256"), algorithm="PS256", key_id="2026-01")
+        ```
 
     `sign` is called once for each token request, on a worker thread, and by several threads in parallel where several
     grants are renewed. It may block, but a caller may be waiting. As `dpop=` it is also called for each request to the

@@ -322,13 +322,32 @@ def test_f57_a_parameter_that_comes_twice_is_refused(world: ScriptedWorld, name:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "/favicon.ico", "https://app.test/callback", None, b"https://app.test/callback?code=c&state=s", 7],
+    [
+        "",
+        "/favicon.ico",
+        "https://app.test/callback",
+        "https://app.test/callback#access_token=of-the-browser&token_type=Bearer",
+        None,
+        b"https://app.test/callback?code=c&state=s",
+        7,
+    ],
     ids=repr,
 )
 def test_what_is_not_a_callback_is_refused(world: ScriptedWorld, url: Any) -> None:
     """A path, a URL without a query or another type: the parameter is named."""
     with raises(ConfigurationError, parameter="callback_url"):
         world.client.finish_authorization(url)
+
+
+def test_of_a_callback_only_the_code_and_what_proves_it_is_used(world: ScriptedWorld) -> None:
+    """Neither the host and path, which a proxy may change, nor an access token in the query or the fragment."""
+    start = world.client.start_authorization("alice")
+    world.server.will(pair(1))
+    sent = callback(start, access_token="of-the-browser", token_type="Bearer")
+    changed = sent.replace("https://app.test/callback", "http://10.0.0.7:8080/elsewhere")
+    source = world.client.finish_authorization(f"{changed}#code=another&access_token=of-the-browser")
+    assert source.token().access_token == "at1"
+    assert world.server.forms[0]["redirect_uri"] == "https://app.test/callback"
 
 
 @pytest.mark.parametrize("url", ["https://[::1/callback?code=c&state=s", "https://app.test/cb?code=c&state=\ud800"])

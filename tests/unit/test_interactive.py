@@ -176,6 +176,7 @@ def test_neither_code_nor_state_stays_in_the_address_bar() -> None:
         assert response.headers["cache-control"] == "no-store"
         assert response.headers["referrer-policy"] == "no-referrer"
         assert "default-src 'none'" in response.headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in response.headers["content-security-policy"]
         assert leaks([response.headers, response.text], [CODE, attempt.sent["state"], "at1", "rt1"]) == []
 
 

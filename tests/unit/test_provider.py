@@ -34,6 +34,8 @@ from blnk_auth.provider import DiscoverySettings, ProviderSettings
         ("api_origins", "https://api.acme.test"),
         ("api_origins", ("https://api.acme.test/v1",)),
         ("client_auth", "basic"),
+        ("grants", ("password",)),
+        ("grants", ("authorization_code", "implicit")),
         ("client_auth", None),
     ],
     ids=lambda value: repr(value)[:40],
