@@ -32,6 +32,7 @@ EXCEPTIONS = (
         "the headers of a response, as the server sent them: the log is the HTTP client's (SECURITY.md)",
     ),
     NamedException("(asdict|pickle) of Token", f"{_TOKENS}|API key", "its fields, as to_dict() and a store have them"),
+    NamedException("pickle of list", _TOKENS, "the rows of importers return several tokens, each as above"),
     NamedException("(asdict|pickle) of AuthorizationRequest", "state", "a field, which the application keeps"),
     NamedException("(asdict|pickle) of AuthorizationRequest", "request_uri", "it is in the URL that the user opens"),
     NamedException("(asdict|pickle) of DeviceAuthorization", "device code", "a field, which a pickle must carry"),

@@ -28,7 +28,7 @@ from .world import World
 def stored_pair(world: World) -> dict[str, Any]:
     """A token dict in which everything is a secret that may be one."""
     names = ("access_token", "refresh_token", "id_token", "client_secret")
-    return {**{name: world.secrets.new(name) for name in names}, "expires_at": world.clock() + 3600}
+    return {**{name: world.secrets.new(name.replace("_", " ")) for name in names}, "expires_at": world.clock() + 3600}
 
 
 @row("from_authlib from_requests_oauthlib from_hand_written from_requests_oauth2client")
