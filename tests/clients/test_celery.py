@@ -19,7 +19,7 @@ class _Client:
 
 
 def test_celery_keeps_the_line_of_the_page() -> None:
-    """Celery forgets a receiver that nothing else refers to, unless it is told to keep it."""
+    """Celery forgets a receiver that nothing else refers to, unless `weak` is False."""
     [line] = re.findall(
         r"`(celery\.signals\.worker_process_shutdown\.\S.*?)`", (HOW_TO / "workers.md").read_text("utf-8")
     )
