@@ -47,7 +47,12 @@ def import_command(selection: Selection, *, library: str, key: str | None, as_js
     profile = selection.load()
     subject = subject_of(profile)
     read = getattr(migrate, _READERS[library])
-    token = _chosen(read(file.read(_MOST)), key)
+    try:
+        found = read(file.read(_MOST))
+    except ConfigurationError as error:
+        # The argument `stored` of a program is FILE here.
+        raise error.replace(problem=error.problem.replace("stored ", "FILE ", 1)) from None
+    token = _chosen(found, key)
     source = selection.open(profile).for_subject(subject, resource=profile.resource)
     with waiting("Storing the token"):
         is_stored = migrate.adopt_once(source, token)

@@ -29,7 +29,8 @@ from .remedies import message_of
 _ASKED = ("base_url", "username", "authorization_endpoint", "client_id", "client_secret")
 _ASKED_LAST = ("cert", "cert_key", "redirect_uri", "scope", "subject")
 _HEAD = """\
-# Written by `blnk-auth init`; edit it freely. docs/reference/configuration.md lists every key.
+# Written by `blnk-auth init`; edit it freely. docs/reference/configuration.md lists every key, and
+# `blnk-auth init --help` most of them.
 # ${NAME} in a value is an environment variable; a secret keyring:service/name is an entry of the keyring.
 
 """

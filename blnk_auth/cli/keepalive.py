@@ -92,6 +92,8 @@ def command(
     Run it from cron, on any number of hosts: a grant that one host has renewed is not renewed by the others. The exit
     status is 0 if all grants are renewed, 1 if a user must sign in again, 2 if something failed.
     """
+    if all_profiles and profiles:
+        raise click.UsageError("--all-profiles and the names of profiles exclude each other; leave one of them out")
     names = selection.all_names() if all_profiles else profiles
     if not names:
         _exit_with(_kept_alive(selection, settings, as_json=as_json), as_json=as_json)

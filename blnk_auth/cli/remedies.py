@@ -45,6 +45,7 @@ _BY_PARAMETER: Mapping[str, str] = {
     "schema": "create or update the tables with: blnk-auth store migrate URL",
     "scope": "name scopes that the client may have with --scope, or as scope in the profile; --itself may need other "
     "scopes than a sign-in does",
+    "stored": "name the file that the library of --from has written, as it is",
     "subject": "name the user with --subject, or as subject in the profile",
     "verify": "check the host name, or set verify to a PEM file with the certificate authorities to trust",
     "username": "set username to the e-banking user; {subject} is replaced by the subject",

@@ -82,6 +82,8 @@ def test_several_profiles_in_one_run(blnk_auth_cli: CommandLine, monkeypatch: py
         *(("broken", 2), ("default", 0), ("second", 0)),
     ]
     assert found["status"] == 2
+    both = blnk_auth_cli.run("keepalive", "--all-profiles", "default")
+    assert (both.exit_code, both.stdout) == (2, "")
     shown = blnk_auth_cli.run("keepalive", "default", "second").stdout
     assert [line for line in shown.splitlines() if line.endswith(":")] == ["default:", "second:"]
 

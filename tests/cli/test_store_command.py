@@ -121,7 +121,9 @@ def test_a_file_that_cannot_be_read_is_reported(blnk_auth_cli: CommandLine, tmp_
     file = tmp_path / "token.json"
     file.write_text(json.dumps(PAIR)[:-9])
     arguments = ("store", "import", "--from", "authlib", "--subject", "alice", str(file))
-    assert blnk_auth_cli.run(*arguments).exit_code == 2
+    refused = blnk_auth_cli.run(*arguments)
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("blnk-auth: FILE is not a JSON object; name the file")
     file.write_text(json.dumps(PAIR))
     assert blnk_auth_cli.run(*arguments, "--key", "x").exit_code == 2
     assert blnk_auth_cli.run(*arguments[:-1], "none.json").exit_code == 2
