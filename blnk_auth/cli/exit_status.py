@@ -115,7 +115,10 @@ def _failure_of_usage(error: click.UsageError) -> Failure:
         # click would propose options that look alike.
         problem = f"No such option {error.option_name!r}: other users of this machine can read a command line"
         remedy = f"set the variable BLNK_AUTH_{secret.upper()}, or {secret} in the profile"
-    return Failure(_PERHAPS_A_SECRET.sub(_cut, problem), CONFIGURATION, remedy=remedy, kind="usage")
+    types = [parameter.type for parameter in called.command.params]
+    choices = {str(choice) for each in types if isinstance(each, click.Choice) for choice in each.choices}
+    shown = _PERHAPS_A_SECRET.sub(lambda found: _cut(found[0], choices), problem)
+    return Failure(shown, CONFIGURATION, remedy=remedy, kind="usage")
 
 
 def _secret_of(option: str) -> str | None:
@@ -123,8 +126,9 @@ def _secret_of(option: str) -> str | None:
     return name if name in SECRETS else None
 
 
-def _cut(found: re.Match[str]) -> str:
-    word = found[0]
+def _cut(word: str, choices: set[str]) -> str:
+    if word.rstrip(",.?") in choices:
+        return word
     return word if word.isupper() or word.startswith(("--", "/", ".")) else f"{word[:_BEGINNING]}..."
 
 

@@ -85,6 +85,10 @@ def _chosen(found: Token | Mapping[str, Token], key: str | None) -> Token:
         return next(iter(found.values()))
     if key is not None and key in found:
         return found[key]
+    if not found:
+        raise ConfigurationError(
+            "FILE has no token", parameter="file", remedy="pass the file in which that library keeps its tokens"
+        )
     raise ConfigurationError(
         f"FILE has {len(found)} tokens, and " + ("no --key names one" if key is None else "none has this key"),
         parameter="key",

@@ -127,4 +127,17 @@ def test_a_file_that_cannot_be_read_is_reported(blnk_auth_cli: CommandLine, tmp_
     file.write_text(json.dumps(PAIR))
     assert blnk_auth_cli.run(*arguments, "--key", "x").exit_code == 2
     assert blnk_auth_cli.run(*arguments[:-1], "none.json").exit_code == 2
+    file.write_text("{}")
+    assert blnk_auth_cli.run(*arguments).exit_code == 2
+    empty = blnk_auth_cli.run("store", "import", "--from", "httpx-auth", "--subject", "alice", str(file))
+    assert (empty.exit_code, "FILE has no token;" in empty.stderr) == (2, True)
     assert blnk_auth_cli.client().for_subject("alice").state == "missing"
+
+
+@pytest.mark.parametrize("written", ["", "--from=requests-oauth2clien", "--from=s3cret-2Kx9qPw7Lm"])
+def test_a_library_that_is_not_known_is_answered_with_whole_names(offline: CommandLine, written: str) -> None:
+    """What may be a secret is cut, and a name to choose is not, although it has a digit."""
+    refused = offline.run("store", "import", *filter(None, [written]), "-")
+    assert refused.exit_code == 2
+    assert "requests-oauth2client" in refused.stderr
+    assert "2Kx9qPw7Lm" not in refused.stderr

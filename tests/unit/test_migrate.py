@@ -18,6 +18,7 @@ import pytest
 import trio
 from support.providers import acme
 from support.stores.scripted import ScriptedStore
+from support.waiting import Hold
 from support.worlds import World
 
 from blnk_auth import (
@@ -291,6 +292,23 @@ def test_after_forget_it_is_stored_again() -> None:
     source.forget()
     assert adopt_once(source, TOKEN)
     assert source.token() == TOKEN
+
+
+def test_other_tasks_run_while_it_is_stored() -> None:
+    """And the look and the save are under the store's lock."""
+    store, hold = ScriptedStore(), Hold()
+    source = alice(store)
+    store.interfere("save", hold)
+
+    async def adopt() -> bool:
+        adopting = asyncio.create_task(aadopt_once(source, TOKEN))
+        # The save ends only if this task runs meanwhile.
+        await asyncio.to_thread(hold.wait_until_reached)
+        hold.release()
+        return await adopting
+
+    assert asyncio.run(adopt())
+    assert store.trace[-4:] == ["lock", "load", "save", "unlock"]
 
 
 @pytest.mark.parametrize("run", [asyncio.run, trio.run], ids=["asyncio", "trio"])
