@@ -33,6 +33,7 @@ _BY_PARAMETER: Mapping[str, str] = {
     "client_secret": "set client_secret to the secret that the provider gave your application, without a line break at "
     'its end, as ${VARIABLE} or keyring:service/name; a public client sets client_auth to "none"',
     "device_authorization_endpoint": "leave --device out, or use --paste where no browser can reach this machine",
+    "for_itself": "leave --itself out, or have the operator of the server offer client_credentials to this client",
     "grant_id": "name it with --parameter grant_id=..., as login shows it; leave it out to create a grant",
     "grant_management_action": "name create, merge or replace with --parameter grant_management_action=...",
     "issued_at": "add created_at to the file, when the token arrived, in UTC epoch seconds; 0 has the token renewed "

@@ -57,11 +57,13 @@ UNREACHABLE = {
     "_resource/resource_state.py": "the command line asks first whether a URL is a protected resource",
     "resource.py": "the command line passes no client_metadata",
     "migrate.py": "arguments of Python",
+    "opentelemetry.py": "the command line passes no Telemetry",
     "policy.py": "the command line passes no policy",
     "stores/_encrypted.py": "no URL names an EncryptedStore",
     "stores/_key_value.py": "no URL names a KeyValueStore",
     "stores/_simple.py": "no URL names a SimpleStore",
     "stores/_async_adapter.py": "no URL names an asynchronous store",
+    "workload_identity.py": "no command exchanges a token",
     "stores/_calls.py": "a store of the user's own",
 }
 """Modules whose errors no command can meet, each with the reason."""
@@ -74,7 +76,6 @@ UNREACHABLE_PARAMETERS = {
     "client_assertion": "no profile has one",
     "requested_token_type": "no command exchanges a token",
     "token": "what is passed to adopt",
-    "for_itself": "--itself has an error of its own",
     "judge_refusal": "no profile has one, and those of the package are right",
     "rejection_statuses": "no profile has them",
     "on_url": "the command line shows the URL",
@@ -84,6 +85,8 @@ UNREACHABLE_PARAMETERS = {
 UNREACHABLE_REMEDIES = {
     "load the certificate into the SSLContext, or pass a CA file as verify": "verify of a profile is a file name",
     "use for_subject(), or pass subject= to StaticToken: bLink has tokens for users only": "as for --itself",
+    "use for_subject(), or have the operator of the server offer this grant; if it does, and only does not list it, "
+    "describe the server as the Provider of an OAuthClient": "of --itself, whose parameter has a remedy",
     "pass such a string, or return it from the callable": "the text of a profile",
 }
 
@@ -185,6 +188,11 @@ TABLE: tuple[tuple[BlnkAuthError, int, str], ...] = (
         ConfigurationError("port 8765 is in use", parameter="port", remedy="pass listen=False"),
         2,
         f"port 8765 is in use; {_BY_PARAMETER['port']}",
+    ),
+    (
+        ConfigurationError("the server lists other grants", parameter="for_itself", remedy="use for_subject()"),
+        2,
+        f"the server lists other grants; {_BY_PARAMETER['for_itself']}",
     ),
     (
         ConfigurationError("consent '4.0' is unknown", parameter="consent", remedy='use "2.0" or "3.0"'),
