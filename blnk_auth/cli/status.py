@@ -114,7 +114,12 @@ def _only(profile: Profile) -> str | None:
 def _watch(table: Callable[[], RenderableType], interval: float) -> None:
     from rich.live import Live
 
-    never = threading.Event()
-    with Live(table(), console=console(), auto_refresh=False) as live:
+    never, shown = threading.Event(), console()
+    if not shown.is_terminal or shown.is_dumb_terminal:
+        # Nothing can be redrawn there: each update is written below the one before.
+        shown.print(table())
+        while not never.wait(interval):
+            shown.print(table())
+    with Live(table(), console=shown, auto_refresh=False) as live:
         while not never.wait(interval):
             live.update(table(), refresh=True)

@@ -226,16 +226,22 @@ def test_watching_is_for_people(blnk_auth_cli: CommandLine) -> None:
     assert "--watch and --json exclude each other" in result.stderr
 
 
-def test_watching_ends_well_with_ctrl_c(blnk_auth_cli: CommandLine) -> None:
-    """`status --watch` shows the table until Ctrl-C, which ends it with 0."""
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_watching_ends_well_with_ctrl_c(blnk_auth_cli: CommandLine, is_terminal: bool) -> None:
+    """`status --watch` shows the table until Ctrl-C, which ends it with 0; a pipe gets each update immediately."""
     blnk_auth_cli.give(blnk_auth_cli.client(), "alice")
     arguments = command("status", "--watch", "--interval", "0.1s")
     with subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=terminal(blnk_auth_cli)
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=terminal(blnk_auth_cli) if is_terminal else blnk_auth_cli.environment,
     ) as process:
         assert process.stdout is not None
-        while "alice" not in process.stdout.readline():
-            assert process.poll() is None
+        for _ in range(2):
+            while "alice" not in process.stdout.readline():
+                assert process.poll() is None
         process.send_signal(2)
         _, errors = process.communicate(timeout=PATIENCE)
         assert (process.returncode, errors) == (0, "")
