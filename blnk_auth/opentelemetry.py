@@ -25,6 +25,7 @@ from typing import NamedTuple
 from . import __version__
 from ._renewal.operations import EndedOperation, ended_operation
 from ._renewal.single_flight import watch_waiters
+from ._renewal.worker import wait_for_workers
 from .errors import ConfigurationError, SignInRequired, constructor_clears_locals, kind_of
 from .errors._extras import import_failure
 from .events import Event, EventName, OnEvent
@@ -160,14 +161,17 @@ class Telemetry:
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until the SDK has everything, as before a process ends that calls no exit handlers.
 
+        That includes renewals and sign-ins that are under way: a request gets its token before the event is emitted.
+
         Args:
-            timeout: The longest wait for spans, and for metrics, in seconds.
+            timeout: The longest wait for these, for spans, and for metrics, in seconds each.
 
         Returns:
             Whether it has. If not, the rest is still sent.
         """
+        has_ended = wait_for_workers(timeout)
         spans, measured = self._spans.flush(timeout), self._metrics.flush(timeout)
-        return spans and measured
+        return has_ended and spans and measured
 
     def _flush_at_exit(self) -> None:
         # Exit handlers run in the reverse order. By the first event the SDK has registered its own, which stops it.

@@ -39,6 +39,22 @@ def start_worker(run: Work, context: Context) -> bool:
     return shared_workers().start(functools.partial(context.run, run))
 
 
+def wait_for_workers(timeout: float) -> bool:
+    """Block until no other thread does such work; return False after `timeout` seconds.
+
+    A caller whose operation has ended can be here before the events of that operation are emitted.
+    """
+    give_up_at = time.monotonic() + timeout
+    while any(
+        isinstance(each, Worker) and each is not threading.current_thread() and not each.is_idle
+        for each in threading.enumerate()
+    ):
+        if time.monotonic() >= give_up_at:
+            return False
+        time.sleep(_FIRST_LOOK)
+    return True
+
+
 class Workers:
     """Threads that share what work there is. May be used from any thread.
 

@@ -25,7 +25,7 @@ from support.errors import raises
 from support.limits import PATIENCE
 from support.scripted import ScriptedWorld
 from support.token_endpoint import pair, refusal
-from support.waiting import Events, settle, wait_until
+from support.waiting import Events, Hold, settle, wait_until
 
 from blnk_auth import (
     BlnkAuthError,
@@ -338,6 +338,20 @@ def test_what_a_blocked_exporter_does_not_take_is_dropped_and_counted() -> None:
         assert observed.points()[("blnk_auth.telemetry.dropped",)].value >= 500
     finally:
         exporter.release.set()
+
+
+def test_a_flush_waits_for_the_event_of_a_token_that_was_returned_already() -> None:
+    """A caller is woken before the events are emitted, and may end its process then."""
+    hold = Hold()
+    observed = Observed(on_event=lambda event: observed.telemetry(hold(event) if event.name == "renewed" else event))
+    source = observed.world.signed_in()
+    observed.world.server.will(pair(1))
+    with hold:
+        assert source.renew().access_token == "at1"
+        hold.wait_until_reached()
+        assert not observed.telemetry.flush(0)
+    assert observed.telemetry.flush(PATIENCE)
+    assert [span.name for span in observed.finished.get_finished_spans()] == ["sign in", "renew token"]
 
 
 def test_a_callback_of_the_application_gets_every_event_too(caplog: pytest.LogCaptureFixture) -> None:
