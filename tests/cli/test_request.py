@@ -122,6 +122,7 @@ def test_no_other_origin_gets_the_token(
     result = signed_in.run(*command, url)
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
     assert message in result.stderr
+    assert ("--profile URL" in result.stderr) == ("evil" in url)
     assert sandbox.requests == ()
 
 
