@@ -37,8 +37,7 @@ def checked_url(source: TokenSource, url: str, token: Token | None = None) -> st
         f"URL: {origin} may not receive the token, so nothing was sent",
         CONFIGURATION,
         remedy=f"the token is for {listed}; check the URL, or add the origin with --api-origins or as api_origins in "
-        "the profile if it is the provider's; an API that describes its own sign-in, such as an MCP server, is named "
-        "with --profile URL",
+        "the profile if it is the provider's; an MCP server and the like: --profile URL",
     )
 
 
