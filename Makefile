@@ -83,7 +83,7 @@ test-niquests: $(NIQUESTS)/.installed
 # What takes minutes: the deeper simulation, hundreds of kills, many grants, the bill of materials, and the conformance
 # suites with several processes and kills, for which npm installs them.
 test-deep: $(INSTALLED) $(AUDIT)/.locked
-	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -m deep -o faulthandler_timeout=1800 $(PYTEST_FLAGS)
+	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -n2 --dist=worksteal -m deep -o faulthandler_timeout=1800 $(PYTEST_FLAGS)
 	@BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -n2 -m deep tests/conformance -o faulthandler_timeout=1800 $(PYTEST_FLAGS)
 
 # Processes, stores and a server in which everything fails that can, and books that must explain every loss: see
