@@ -8,12 +8,20 @@ import pytest
 import trustme
 from support.certificates import Certificates
 from support.keep_alive import PACKAGES, network_for
+from support.limits import PATIENCE
 from support.worlds import SharedWorld, World
 
 from blnk_auth import MemoryStore
 from blnk_auth._protocol.http_messages import Package
+from blnk_auth._request import rejection_body
 from blnk_auth._transport.network import Network
 from blnk_auth.testing import Clock, Sandbox
+
+
+@pytest.fixture(autouse=True)
+def patient_with_rejections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine, the body of a rejection may take longer than a user would wait for it."""
+    monkeypatch.setattr(rejection_body, "MAX_REJECTION_SECONDS", PATIENCE)
 
 
 @pytest.fixture

@@ -229,8 +229,11 @@ def test_the_names_of_our_headers_are_sent_in_lower_case(world: Http2World, kind
 
 @pytest.mark.deep
 @through_httpx_tasks
-def test_a_rejection_that_stalls_breaks_no_other_stream(world: Http2World, kind: Kind) -> None:
+def test_a_rejection_that_stalls_breaks_no_other_stream(
+    world: Http2World, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A body that does not come is waited for as long as the client allows. If it comes late, the caller gets it."""
+    monkeypatch.setattr(rejection_body, "MAX_REJECTION_SECONDS", 1.0)
     with Hold() as slow, Hold() as stalls:
 
         def answer(request: Received) -> Reply:
