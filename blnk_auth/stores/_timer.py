@@ -81,14 +81,18 @@ class Timer:
         return has_started
 
     def _run(self) -> None:
+        due: list[Timed] | None = []
         try:
             while (due := self._wait()) is not None:
-                for timed in due:
+                while due:
+                    timed = due.pop()
                     if timed.act():
                         self.add(timed)
         except BaseException:
             # A mistake in one object must not leave all others without a thread for ever: the next `add` starts one.
+            # What is due at the same time as the mistaken one, too.
             with self._changed:
+                self._timed.update(due or ())
                 self._has_thread = False
             raise
 
