@@ -96,7 +96,9 @@ class Telemetry:
     `blnk_auth.outcome`, and nothing else, so that their number does not grow with the users.
 
     May be shared by any number of clients, threads, event loops and tasks, and be used in a forked child. A callback
-    of the application can call it, for some events only. The names follow the
+    of the application can call it, for some events only. From CPython 3.12 on, no thread can be started when the main
+    thread has ended, so what happens to tokens after that may not be sent: a short program ends with `flush()`. The
+    names follow the
     [conventions of OpenTelemetry](https://opentelemetry.io/docs/specs/semconv/general/naming/).
 
     Args:
@@ -223,6 +225,9 @@ class _Handover:
         """Wait until everything is sent; return whether it is."""
         self._begin()
         with self._changed:
+            if self._queue and not self._is_sending:
+                # No thread can be started.
+                return False
             return self._changed.wait_for(lambda: not self._queue and not self._is_sending, timeout)
 
     def _begin(self) -> None:

@@ -25,7 +25,7 @@ from support.errors import raises
 from support.limits import PATIENCE
 from support.scripted import ScriptedWorld
 from support.token_endpoint import pair, refusal
-from support.waiting import Events, Hold, settle, wait_until
+from support.waiting import Events, Hold, out_of_threads, settle, wait_until
 
 from blnk_auth import (
     BlnkAuthError,
@@ -452,13 +452,28 @@ class Slow(ConsoleSpanExporter):
         return None if ended.wait(0.5) else super().export(spans)
 
 blnk_auth.opentelemetry._EXIT_SECONDS = {seconds}
-telemetry = Telemetry()
+taken = threading.Event()
+telemetry = Telemetry(on_event=lambda event: taken.set())
 traces = TracerProvider()
 traces.add_span_processor(SimpleSpanProcessor({exporter}))
 trace.set_tracer_provider(traces)
 client = OAuthClient(BlnkCloud(), client_id="id", client_secret="s", on_event=telemetry)
 client.for_subject("alice").adopt(Token("at"))
+taken.wait()  # from CPython 3.12 on, an event that comes after the end of the main thread finds no thread
 """
+
+
+def test_nobody_waits_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the end of a program. What there is to send is sent as soon as a thread can be started again."""
+    observed = Observed()
+    source = observed.world.signed_in()
+    with out_of_threads():
+        observed.telemetry(Event("renewed", source.store_key, seconds=0.1))
+        with monkeypatch.context() as patched:
+            patched.setattr(observed.telemetry._spans._changed, "wait_for", pytest.fail)
+            assert not observed.telemetry._spans.flush(PATIENCE)
+    assert observed.telemetry.flush(PATIENCE)
+    assert "renew token" in [span.name for span in observed.spans()]
 
 
 @pytest.mark.real
