@@ -7,19 +7,28 @@ after an error, which it never suppresses. It never stops a renewal, and never w
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from .client_state import ClientState
+from .single_flight import Flight
 
 
 class ClosesConnections:
     """What is closed by `close`, `aclose`, `with` and `async with`."""
 
     def _close_connections(self) -> Iterable[ClientState]:
-        """Close the kept connections; return the states whose renewals `close` waits for."""
+        """Close the kept connections; return the states whose renewals `close` waits for. The subclass's."""
         raise NotImplementedError
+
+    def _renewals_to_wait_for(self) -> Iterator[tuple[Flight[Any], float]]:
+        """Close the kept connections; then each renewal that is under way, and the seconds that are left for it."""
+        states = list(self._close_connections())
+        give_up_at = time.monotonic() + max((state.rules.wait_timeout for state in states), default=0.0)
+        for state in states:
+            for flight in state.flights.all_under_way():
+                yield flight, max(0.0, give_up_at - time.monotonic())
 
     def close(self) -> None:
         """Close the connections that are kept, and wait for the renewals that are under way. Optional.
@@ -34,19 +43,13 @@ class ClosesConnections:
         `policy.request_deadline` + 5 seconds, and not for a user who is asked to sign in. Ctrl-C ends the wait, but no
         renewal. For `async with`: `aclose`.
         """
-        states = list(self._close_connections())
-        give_up_at = time.monotonic() + max((state.rules.wait_timeout for state in states), default=0.0)
-        for state in states:
-            for flight in state.flights.all_under_way():
-                flight.wait_for_end(max(0.0, give_up_at - time.monotonic()))
+        for renewal, seconds in self._renewals_to_wait_for():
+            renewal.wait_for_end(seconds)
 
     async def aclose(self) -> None:
         """The same as `close`, for asyncio and trio. If it is cancelled, renewals continue."""
-        states = list(self._close_connections())
-        give_up_at = time.monotonic() + max((state.rules.wait_timeout for state in states), default=0.0)
-        for state in states:
-            for flight in state.flights.all_under_way():
-                await flight.wait_for_end_async(max(0.0, give_up_at - time.monotonic()))
+        for renewal, seconds in self._renewals_to_wait_for():
+            await renewal.wait_for_end_async(seconds)
 
     def __enter__(self) -> Self:
         return self
