@@ -5,6 +5,8 @@ again or return the response. It promises:
 
 * A request is sent at most three times: once more with another token, and once more with the nonce that the API asks
   for, or after a user has signed in. In any order, each time with a fresh proof.
+* A request that was sent without a token, since there was none yet, is sent with the first one as if it were new: the
+  server may have ended that one too, where another process has stored it.
 * A redirected request is another request. If it has lost its proof on the way, it is sent once more with one.
 * It is repeated only if it carried our token and its body can provably be sent again.
 * A response that is about the proof never leads to a renewal, and shows nothing about the token.
@@ -97,7 +99,9 @@ class Attempts:
         return None if retry is None else self._repeated(retry)
 
     def _repeated(self, retry: Retry) -> CachedToken:
-        self._retry, self.sent = retry, retry.cached
+        if self.sent.header is not None:
+            self._retry = retry
+        self.sent = retry.cached
         return self.sent
 
 

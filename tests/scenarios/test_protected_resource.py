@@ -259,6 +259,43 @@ def test_the_rejection_of_a_request_without_a_token_leads_to_a_sign_in(
 
 
 @through_every_client
+def test_the_first_token_may_have_ended_before_it_is_used(site: ProtectedSite, users: Users, kind: Kind) -> None:
+    """As one that another process has got and used: it is renewed, and the request is sent a third time."""
+    site.takes_only_posts = True
+    site.at_next_tokens = [site.server.revoke_access_tokens]
+    with kind.open(source_at(site, users)) as http:
+        assert http.post(site.url(), json={"n": 1}).status == 200
+    sent = [each.authorization for each in site.requests_to("/mcp") if each.method == "POST"]
+    assert len(sent) == len(set(sent)) == 3
+    assert sent[0] is None
+    assert users.asked == 1
+    assert site.server.asked["token refresh_token"] == 1
+
+
+@through_every_client
+def test_no_request_is_sent_a_fourth_time(site: ProtectedSite, users: Users, kind: Kind) -> None:
+    """An API that rejects every token gets three attempts of one request, and its answer is returned."""
+    site.takes_only_posts = True
+    site.at_next_tokens = [site.server.revoke_access_tokens] * 2
+    with kind.open(source_at(site, users)) as http:
+        assert http.post(site.url(), json={}).status == 401
+    assert len([each for each in site.requests_to("/mcp") if each.method == "POST"]) == 3
+    assert users.asked == 1
+
+
+@through_every_client
+def test_another_server_may_ask_within_the_same_request(users: Users, kind: Kind) -> None:
+    """The resource names another one while the user signs in at the first, whose token is rejected then."""
+    with ProtectedSite() as site, ProtectedSite() as elsewhere:
+        site.takes_only_posts = True
+        site.at_next_tokens = [lambda: site.servers.update({"/mcp": elsewhere.server})]
+        with kind.open(source_at(site, users)) as http:
+            assert http.post(site.url(), json={}).status == 200
+        assert users.asked == 2
+        assert elsewhere.server.asked == {"register": 1, "authorize": 1, "token authorization_code": 1}
+
+
+@through_every_client
 def test_a_body_that_cannot_be_repeated_gets_its_rejection_back(site: ProtectedSite, users: Users, kind: Kind) -> None:
     """Nobody is asked to sign in because of it. The next request finds what was learned."""
     site.is_protected, site.describes = False, False

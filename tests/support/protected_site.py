@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import threading
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -180,6 +181,7 @@ class ProtectedSite:
         takes_only_posts: Whether every other request is answered with 404, without a challenge.
         redirects: Where paths redirect to, as nothing but a slash at the end may decide.
         needed: The scope that a token needs, by the path of a request; None: one that nobody can get.
+        at_next_tokens: What happens when the next requests with a token come, before each is judged.
     """
 
     def __init__(self, *paths: str) -> None:
@@ -192,6 +194,7 @@ class ProtectedSite:
         self.takes_only_posts = False
         self.redirects: dict[str, str] = {}
         self.needed: dict[str, str | None] = {}
+        self.at_next_tokens: list[Callable[[], None]] = []
         self.site = Site(self._answer)
         self._stack = ExitStack()
 
@@ -229,6 +232,8 @@ class ProtectedSite:
         if self.takes_only_posts and request.method != "POST":
             return Reply(404)
         token = (request.authorization or "").removeprefix("Bearer ")
+        if token and self.at_next_tokens:
+            self.at_next_tokens.pop(0)()
         if self.servers[path].accepts(token, self.resources.get(path, self.url(path))):
             needed = self.needed.get(request.path, "")
             if needed is not None and set(needed.split()) <= self.servers[path].scope_of(token):

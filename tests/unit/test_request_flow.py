@@ -31,6 +31,7 @@ from blnk_auth._renewal.cached_token import BEARER, DPOP, CachedToken
 from blnk_auth._renewal.credential import Credential, RequestRules, Source
 from blnk_auth._renewal.schedule import NEVER_RENEWED
 from blnk_auth._renewal.single_flight import Flight
+from blnk_auth._resource.resource_state import NO_TOKEN
 
 API = "https://api.acme.test"
 URL = f"{API}/accounts?page=2"
@@ -113,6 +114,7 @@ class Scripted(Source):
         self.causes: set[str] = set()
         prefix = DPOP if row.proofs is not None and row.is_bound else BEARER
         self.tokens = {name: CachedToken(Token(name), NEVER_RENEWED, prefix=prefix) for name in ("at1", "at2", "at3")}
+        self.tokens["none"] = NO_TOKEN
         self._ready = list(row.ready)
         self._replace = list(row.replace)
         self._signs_in = list(row.signs_in)
@@ -189,7 +191,7 @@ class Scripted(Source):
         *,
         is_repeated: bool = True,
     ) -> Flight[CachedToken] | None:
-        self.log.append(f"replace {rejected.token.access_token}")
+        self.log.append(f"replace {rejected.token.access_token or 'nothing'}")
         given = self._replace.pop(0)
         self.causes.add(cause)
         return None if given is None else self._landed(given)
@@ -275,6 +277,8 @@ B1, B2, B3 = "Bearer at1", "Bearer at2", "Bearer at3"
 D1, D2 = "DPoP at1", "DPoP at2"
 OWN_PROOF = {"DPoP": "of the user's own"}
 RENEW = ("judge", "replace at1")
+NOTHING_YET: Any = {"fresh": None, "ready": ("=none",)}
+FIRST = ("ready", "judge", "replace nothing")
 ASKED_FOR = ("at1 step_up", "reported", "sign in for at1")
 
 ROWS = (
@@ -347,6 +351,20 @@ ROWS = (
     Row("a challenge that names its cause", (B1, B2), 200, (*RENEW, "at2 accepted"),
         (Response(401, {"www-authenticate": 'Bearer error="invalid_token", scope="admin"'}), OK), replace=("at2",),
         cause="challenge: bearer error=invalid_token scope=admin"),
+    # Beginning without a token
+    Row("without a token, then with the first one", (None, B1), 200, FIRST, (REJECTED, OK), **NOTHING_YET,
+        replace=("at1",)),
+    Row("the first token has ended meanwhile: renewed, and sent a third time", (None, B1, B2), 200,
+        (*FIRST, *RENEW, "at2 accepted"), (REJECTED, REJECTED, OK), **NOTHING_YET, replace=("at1", "at2")),
+    Row("rejected three times: no fourth attempt", (None, B1, B2), 401,
+        (*FIRST, *RENEW, "judge", "at2 rejected again"), (REJECTED, REJECTED, REJECTED), **NOTHING_YET,
+        replace=("at1", "at2")),
+    Row("the first token has ended, and so has the grant", (None, B1), SignInRequired, (*FIRST, *RENEW),
+        (REJECTED, REJECTED), **NOTHING_YET, replace=("at1", SIGN_IN)),
+    Row("the first token gives too little, and a user signs in again", (None, B1, B2), 200,
+        (*FIRST, *ASKED_FOR, "at2 accepted"), (REJECTED, SCOPE, OK), **NOTHING_YET, replace=("at1",), raises=True,
+        signs_in=("at2",), cause=None),
+    Row("without a token, and nothing was learned", (None,), 401, FIRST, (REJECTED,), **NOTHING_YET, replace=(None,)),
     # Asking for a new sign-in
     Row("more scope is asked for: reported, and nothing is renewed", (B1,), 403, ("at1 step_up", "reported"), (SCOPE,)),
     Row("a stronger sign-in is asked for", (B1,), 401, ("at1 step_up", "reported"), (STEP_UP,)),
