@@ -383,8 +383,8 @@ KINDS = FORKS if os.environ.get("BLNK_AUTH_TEST_FORKS") else REGULAR
 # The forks have no other auth class.
 WITH_AUTH = tuple(Kind(kind.package, kind.manner, with_auth=True) for kind in KINDS if kind not in (AIOHTTP, *FORKS))
 
-_DEEP = ("httpx-trio", "httpx2-sync", "httpx2-asyncio", "Auth-httpx-sync", "Auth-httpx-trio")
-_DEEP += ("Auth-httpx2-asyncio", "Auth-httpx2-trio")
+_DEEP = ("httpx-trio", "httpx2-sync", "httpx2-asyncio", "Auth-httpx-sync", "Auth-httpx-asyncio", "Auth-httpx-trio")
+_DEEP += ("Auth-httpx2-sync", "Auth-httpx2-asyncio", "Auth-httpx2-trio")
 """Tried in the deep run only. The classes of httpx2 run the code of those of httpx, and `Auth` that of the others; so
 each package, each manner and both kinds of class are among the rest."""
 
