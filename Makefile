@@ -1,7 +1,7 @@
 # Two commands need nothing but Python 3.11 or newer:
 #
 #   make demo   see the main job work against a sandbox on this machine
-#   make test   lint, types, and the tests against the wheel that would ship
+#   make test   lint, types with mypy, and the tests against the wheel that would ship
 #
 # Both build .venv from the hashed lock in requirements/dev.txt, once; `make clean` removes it.
 #
@@ -36,16 +36,16 @@ export PYTHONSAFEPATH := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
-.PHONY: demo test unit coverage snapshots test-clients test-niquests test-deep chaos fuzz test-pythons test-lowest lint types types-of-code docs docs-serve audit sbom licences pictures release bench bench-quick bench-sandbox lock clean
+.PHONY: demo test unit coverage snapshots test-clients test-niquests test-deep chaos fuzz test-pythons test-lowest lint types docs docs-serve audit sbom licences pictures release bench bench-quick bench-sandbox lock clean
 
 demo: $(INSTALLED)
 	@$(BIN)/blnk-auth demo
 
 # Four processes, because many tests wait for sockets, disks and other processes, and one that has nothing left to do
-# takes from the others; one after another with PYTEST_FLAGS=-n0. The types are checked meanwhile.
+# takes from the others; one after another with PYTEST_FLAGS=-n0. mypy checks the types meanwhile.
 test: lint $(INSTALLED)
 	@echo "The types are checked beside the tests; what is wrong with them is printed at the end."
-	@$(MAKE) --no-print-directory types-of-code >$(VENV)/types.log 2>&1 & types=$$!; \
+	@$(BIN)/mypy >$(VENV)/types.log 2>&1 & types=$$!; \
 	trap 'kill $$types 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
 	BLNK_AUTH_TEST_WHEEL=1 $(BIN)/pytest -n4 --dist=worksteal $(PYTEST_FLAGS); tests=$$?; \
 	wait $$types || { cat $(VENV)/types.log; exit 1; }; \
@@ -112,13 +112,11 @@ lint: $(LOCKED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# pyright runs on the Node.js of the lock, and the variable stops it from asking a registry for newer versions.
-types-of-code: $(LOCKED)
+# In both checkers, and also what the public calls return, and the examples of the pages. pyright runs on the Node.js of
+# the lock, and the variable stops it from asking a registry for newer versions.
+types: $(LOCKED)
 	$(BIN)/mypy
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
-
-# And what the public calls return, in both checkers, and the examples of the pages.
-types: types-of-code
 	PYTHONPATH=$(CURDIR) $(BIN)/python tests/typing/check.py
 
 # Beside every peer, some 30 minutes; writes docs/explanation/performance.md. On a machine that does nothing else. The

@@ -102,8 +102,8 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rows_of(looks: Iterable[str]) -> list[Any]:
-    """Each look; those between a light page on a desk and a dark one on a phone are tried in the deep run only."""
-    return [pytest.param(look, marks=[pytest.mark.deep] * (look in ("dark", "phone"))) for look in looks]
+    """Each look; all but a light page on a desk are tried in the deep run only."""
+    return [pytest.param(look, marks=[pytest.mark.deep] * (look != "light")) for look in looks]
 
 
 def wait_until(browser: WebDriver, holds: Callable[[], object]) -> None:

@@ -142,7 +142,7 @@ def test_the_live_page_shows_what_happens(
     assert "instance_id" not in page
 
 
-@pytest.mark.parametrize("look", ["light", "phone-dark"])
+@pytest.mark.parametrize("look", rows_of(("light", "phone-dark")))
 def test_every_button(sandbox: Sandbox, open_browser: OpenBrowser, artifacts: Path, look: str) -> None:
     """Expire, reject, rotate and revoke, faults and rotation: each takes effect, and the page shows it."""
     browser = open_browser(**LOOKS[look])
@@ -179,7 +179,7 @@ def test_every_button(sandbox: Sandbox, open_browser: OpenBrowser, artifacts: Pa
     wait_until(browser, lambda: texts(browser, "#count-token_requests b") == ["0"])
 
 
-@pytest.mark.parametrize("look", ["light", "phone-dark"])
+@pytest.mark.parametrize("look", rows_of(("light", "phone-dark")))
 def test_the_page_where_a_device_code_is_entered(open_browser: OpenBrowser, artifacts: Path, look: str) -> None:
     """The link of the device fills in the code; one click connects the device; the live page shows the grant."""
     browser = open_browser(**LOOKS[look])

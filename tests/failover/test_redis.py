@@ -16,6 +16,8 @@ from support.waiting import wait_until
 from blnk_auth import Token
 from blnk_auth.stores import RedisStore
 
+pytestmark = pytest.mark.deep
+
 # As a cache is often set up, and as a token store must not be.
 NOTHING_ON_DISK = ("--appendonly", "no")
 

@@ -42,7 +42,8 @@ PIECES: dict[str, tuple[str, str, str]] = {
 """Strings that have made some parser slow: what precedes, what is repeated, what follows."""
 
 
-@pytest.mark.parametrize("part", [pytest.param(1, marks=pytest.mark.deep), 4])
+@pytest.mark.deep
+@pytest.mark.parametrize("part", [1, 4])
 @pytest.mark.parametrize("name", list(PARSERS))
 def test_time_grows_linearly(name: str, part: int) -> None:
     """Twice the text takes about twice as long, with anything in it, up to the longest or a quarter of it."""

@@ -211,9 +211,11 @@ def used_with(package: Path, use: str) -> str:
 @pytest.mark.parametrize(
     ("broken", "quoted"),
     [
-        ("raise ImportError('libfoo.so.3: cannot open shared object file')", "libfoo.so.3"),
+        pytest.param(
+            "raise ImportError('libfoo.so.3: cannot open shared object file')", "libfoo.so.3", marks=pytest.mark.deep
+        ),
         ("import a_package_it_needs", "a_package_it_needs"),
-        ("raise RuntimeError('no entropy')", "no entropy"),
+        pytest.param("raise RuntimeError('no entropy')", "no entropy", marks=pytest.mark.deep),
     ],
 )
 def test_a_broken_extra_is_not_called_missing(tmp_path: Path, extra: str, broken: str, quoted: str) -> None:

@@ -99,7 +99,7 @@ def add_row(name: str, operation: Operation, drives: str, **options: Unpack[Opti
 
 
 def trials() -> list[Trial]:
-    """Every trial of the table. Usually each row is tried without a failure, and with every sixth of its failures.
+    """Every trial of the table. Usually each row is tried without a failure, and with every twelfth of its failures.
 
     Each failure is tried with the first row that has it; the deep run tries all.
     """
@@ -107,7 +107,7 @@ def trials() -> list[Trial]:
     pairs = [(each, failure) for each in ROWS for failure in each.failures]
     first = {failure: number for number, (_, failure) in reversed(list(enumerate(pairs)))}
     failing = [
-        Trial(each, failure, is_deep=each.deep or not (number % 6 == 0 or first[failure] == number))
+        Trial(each, failure, is_deep=each.deep or not (number % 12 == 0 or first[failure] == number))
         for number, (each, failure) in enumerate(pairs)
     ]
     return plain + failing + [Trial(each, failure, is_deep=True) for each in ROWS for failure in each.further]
