@@ -105,6 +105,17 @@ def in_the_deep_run(test: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def leaves_connections_open(test: Any) -> Any:
+    """SecretStorage does, where the daemon ends meanwhile, and nobody else has such a connection to close it."""
+    for warning in (
+        "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning",
+        "ignore:unclosed <socket.socket:ResourceWarning",
+    ):
+        test = pytest.mark.filterwarnings(warning)(test)
+    return test
+
+
+@leaves_connections_open
 class TestSecretService(SharedStoreContract):
     increments = 3  # a save is four visits to the daemon, each of some 20 ms
 
@@ -125,32 +136,33 @@ class TestSecretService(SharedStoreContract):
     def open_store(self, service: str) -> Callable[[], TokenStore]:
         return partial(open_service, service)
 
-    def test_a_killed_writer_leaves_the_old_or_the_new_record(
-        self, store: TokenStore, open_store: Callable[[], TokenStore]
-    ) -> None:
-        """The same, also where the daemon ends with the process."""
-        self._outlived(super().test_a_killed_writer_leaves_the_old_or_the_new_record, store, open_store)
 
-    def test_a_killed_writer_hides_nothing_that_is_due(
-        self, store: TokenStore, open_store: Callable[[], TokenStore]
-    ) -> None:
-        """The same, also where the daemon ends with the process."""
-        self._outlived(super().test_a_killed_writer_hides_nothing_that_is_due, store, open_store)
+def outliving(test: Callable[..., None]) -> Callable[..., None]:
+    """A test of the contract that begins again, with another service, if the daemon has ended by its bug."""
 
-    def _outlived(self, test: Callable[..., None], store: TokenStore, open_store: Callable[[], TokenStore]) -> None:
-        def trial() -> None:
-            store.delete("alice")
-            test(store, open_store)
+    @functools.wraps(test)
+    def run(self: TestSecretService, **fixtures: Any) -> None:
+        def trial(number: int) -> None:
+            if number > 0:
+                opened = partial(open_service, f"test-{uuid.uuid4()}")
+                fixtures.update({"store": opened()} if "store" in fixtures else {})
+                fixtures.update({"open_store": opened} if "open_store" in fixtures else {})
+            test(self, **fixtures)
 
         self.desktop.outlives(trial)
+
+    return run
+
+
+for _name in dir(TestSecretService):
+    if _name.startswith("test_"):
+        setattr(TestSecretService, _name, outliving(getattr(TestSecretService, _name)))
 
 
 # A real keyring
 
 
-# SecretStorage leaves its connection open where the daemon ends meanwhile, and nobody else has it to close it.
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
+@leaves_connections_open
 @pytest.mark.parametrize("times", [10, pytest.param(200, marks=pytest.mark.deep)])
 def test_f44_a_kill_leaves_the_old_or_the_new_record(desktop: Desktop, service: str, times: int) -> None:
     """F44: kill -9 at random moments of saving to a real keyring leaves a readable record, old or new."""
