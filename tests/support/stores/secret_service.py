@@ -101,7 +101,7 @@ class Desktop:
         for number in range(10):
             try:
                 return trial(number)
-            except Exception:  # whatever it is that a test sees of a daemon that ends
+            except Exception:  # a test may see its end in any form
                 if self.is_there() or not self._has_aborted():
                     raise
                 self.restarted()
