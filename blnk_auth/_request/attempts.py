@@ -100,6 +100,7 @@ class Attempts:
 
     def _repeated(self, retry: Retry) -> CachedToken:
         if self.sent.header is not None:
+            # A request that had no token has not been repeated with another one yet.
             self._retry = retry
         self.sent = retry.cached
         return self.sent

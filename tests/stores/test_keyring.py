@@ -145,8 +145,8 @@ def outliving(test: Callable[..., None]) -> Callable[..., None]:
         def trial(number: int) -> None:
             if number > 0:
                 opened = partial(open_service, f"test-{uuid.uuid4()}")
-                fixtures.update({"store": opened()} if "store" in fixtures else {})
-                fixtures.update({"open_store": opened} if "open_store" in fixtures else {})
+                others = {"store": opened(), "open_store": opened}
+                fixtures.update({name: others[name] for name in others if name in fixtures})
             test(self, **fixtures)
 
         self.desktop.outlives(trial)
