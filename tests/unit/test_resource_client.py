@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from threading import Event, Lock, Thread
+from typing import Any, cast
 
 import pytest
 from support.errors import raises
+from support.limits import PATIENCE
 
 from blnk_auth import ConfigurationError, MemoryStore, ProtectedResource
 from blnk_auth._renewal.store_keys import parse_token_key, token_key
+from blnk_auth._resource import resource_state
 from blnk_auth._resource.client_identity import ClientIdentity
 from blnk_auth._resource.learned import Learned
 from blnk_auth._resource.registered_client import RegisteredClient, state_at_server
 from blnk_auth._resource.wanted_token import OfItself, OfSubject
 
 RESOURCE = "https://api.acme.test/mcp"
+
+
+class NoticedLock:
+    """A lock that says when somebody has to wait for it."""
+
+    def __init__(self, noticed: Event) -> None:
+        self._lock, self._noticed = Lock(), noticed
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            self._noticed.set()
+            self._lock.acquire()
+
+    def __exit__(self, *failure: object) -> None:
+        self._lock.release()
 
 
 def learned(issuer: str = "https://as.acme.test", *, methods: tuple[str, ...] = (), **changes: Any) -> Learned:
@@ -50,6 +68,30 @@ def test_two_issuers_of_one_host_share_no_key() -> None:
         "token/as.acme.test%2Fa/https%3A%2F%2Fas.acme.test/id/",
         "token/as.acme.test%2Fb/https%3A%2F%2Fas.acme.test/id/",
     }
+
+
+def test_two_threads_that_meet_a_client_at_once_share_its_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise each would renew the client's grants by itself, and spend a refresh token that the other has spent."""
+    state, found, noticed = ProtectedResource(RESOURCE, client_id="id")._state, list[RegisteredClient](), Event()
+    state._making = cast("Lock", NoticedLock(noticed))
+
+    def meet() -> None:
+        found.append(state._client_of(learned(), None, None, []))
+        noticed.set()
+
+    other = Thread(target=meet)
+
+    def while_another_makes_one(*about: Any) -> Any:
+        if other.ident is None:
+            other.start()
+            assert noticed.wait(PATIENCE)
+        return state_at_server(*about)
+
+    monkeypatch.setattr(resource_state, "state_at_server", while_another_makes_one)
+    meet()
+    other.join(PATIENCE)
+    first, second = found
+    assert first.state is second.state
 
 
 def test_a_grant_is_stored_with_its_resource() -> None:
