@@ -87,9 +87,18 @@ def _forget_metadata() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     """Watch the tests that `make unit` runs: they open no socket and start no process."""
     _forget_metadata()
+    with watched(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """The same. After the last test of a process its fixtures end too, which other tests have used: that is no test's
+    doing.
+    """
     with watched(item):
         return (yield)
 

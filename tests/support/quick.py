@@ -50,7 +50,7 @@ sys.addaudithook(_refuse)
 
 @contextmanager
 def watched(item: pytest.Item) -> Iterator[None]:
-    """Watch a test and its fixtures if `make unit` runs it."""
+    """Watch what a test does meanwhile, if `make unit` runs it."""
     if item.get_closest_marker("real") is None and any(item.path.is_relative_to(path) for path in _PATHS):
         _watched.append(item.nodeid)
     try:
