@@ -96,8 +96,8 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """The same. After the last test of a process its fixtures end too, which other tests have used: that is no test's
-    doing.
+    """The same. After the last test of a process its fixtures end too, which other tests have used: no test has caused
+    that.
     """
     with watched(item):
         return (yield)

@@ -215,7 +215,7 @@ def _started(running: ExitStack, choices: Choices, tls: Any) -> Sandbox:
             client_secret=choices.client_secret,
             redirect_uri=choices.redirect_uri,
             tls=tls,
-            device_flow=choices.device,
+            device_grant=choices.device,
             extensions=choices.all_extensions,
         )
         return running.enter_context(sandbox)

@@ -45,7 +45,7 @@ def provider_of(sandbox: Sandbox, **settings: Any) -> Provider:
             "consent": sandbox.personality.consent,
         }
         return BLink(**{**usual, **settings})
-    is_discovered = isinstance(sandbox.personality, mcp.MCP) or sandbox.personality.has_device_flow
+    is_discovered = isinstance(sandbox.personality, mcp.MCP) or sandbox.personality.has_device_grant
     if is_discovered or sandbox.personality.extensions:
         # These are not Blnk Cloud's: the server describes itself.
         further: tuple[str, ...] = tuple(settings.pop("api_origins", ()))

@@ -80,7 +80,7 @@ class DueContract:
         assert self._due(store, before=20.0) == []
         assert self._due(store) == ["alice"]
 
-    def test_paging_goes_on_behind_what_stays_due(self, store: TokenStore) -> None:
+    def test_paging_continues_behind_what_stays_due(self, store: TokenStore) -> None:
         """Page by page, each record is found once, also among many that are due at the same moment."""
         if not self._finds(store):
             return

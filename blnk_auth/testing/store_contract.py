@@ -198,7 +198,7 @@ class StoreContract(DueContract):
             store.delete("alice")
         assert len(set(versions)) == len(versions)
 
-    def test_a_deleted_key_is_gone(self, store: TokenStore) -> None:
+    def test_a_deleted_key_is_not_loaded(self, store: TokenStore) -> None:
         """A deleted key loads as None, and may be created again."""
         store.save("alice", {"n": 1}, expected=None)
         store.delete("alice")

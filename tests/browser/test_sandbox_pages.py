@@ -183,7 +183,7 @@ def test_every_button(sandbox: Sandbox, open_browser: OpenBrowser, artifacts: Pa
 def test_the_page_where_a_device_code_is_entered(open_browser: OpenBrowser, artifacts: Path, look: str) -> None:
     """The link of the device fills in the code; one click connects the device; the live page shows the grant."""
     browser = open_browser(**LOOKS[look])
-    with Sandbox(device_flow=True) as sandbox:
+    with Sandbox(device_grant=True) as sandbox:
         credentials = (sandbox.client_id, sandbox.client_secret)
         device = httpx.post(
             f"{sandbox.origin}/oauth/device_authorization", data={"scope": "data:read"}, auth=credentials

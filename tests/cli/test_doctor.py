@@ -168,7 +168,7 @@ def test_nobody_can_sign_in_without_a_place_for_it(blnk_auth_cli: CommandLine) -
     _, found = findings(blnk_auth_cli)
     assert found["configuration"][1]["detail"] == "users cannot sign in without authorization_endpoint"
     assert "redirect" not in found
-    with Sandbox(client_secret=SECRET, device_flow=True) as sandbox:
+    with Sandbox(client_secret=SECRET, device_grant=True) as sandbox:
         by_device = CommandLine(blnk_auth_cli.directory, sandbox)
         by_device.discover()
         _, found = findings(by_device)

@@ -196,7 +196,7 @@ def test_the_end_of_the_input_ends_the_wait(blnk_auth_cli: CommandLine) -> None:
 
 def test_a_code_is_entered_on_another_device(blnk_auth_cli: CommandLine) -> None:
     """`login --device` shows an address, a code, and a QR code where the terminal can; then it waits for the user."""
-    with Sandbox(client_secret=SECRET, device_flow=True) as sandbox:
+    with Sandbox(client_secret=SECRET, device_grant=True) as sandbox:
         command_line = CommandLine(blnk_auth_cli.directory, sandbox)
         command_line.discover()
         with terminal(command_line, PYTHONUTF8="1") as shell:

@@ -33,7 +33,7 @@ BLOCKS = {
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     """What `blnk-auth sandbox --device` runs, on a free port; tests/cli/test_sandbox_command.py runs the command."""
-    with Sandbox(redirect_uri=REDIRECT_URIS, device_flow=True) as running:
+    with Sandbox(redirect_uri=REDIRECT_URIS, device_grant=True) as running:
         yield running
 
 

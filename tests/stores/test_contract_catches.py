@@ -164,7 +164,7 @@ class IncludesTheMoment(Indexed):
 CASES: list[tuple[type[MemoryStore], str]] = [
     (ForgetsTheUnknown, "test_a_copy_is_due_as_its_original"),
     (FindsThePrefixAnywhere, "test_only_keys_with_the_prefix_are_due"),
-    (PagesByTimeAlone, "test_paging_goes_on_behind_what_stays_due"),
+    (PagesByTimeAlone, "test_paging_continues_behind_what_stays_due"),
     (IncludesTheMoment, "test_a_renewed_record_is_due_later"),
     (KeepsTheCallersDict, "test_what_was_saved_cannot_be_changed_from_outside"),
     (LastWriterWins, "test_creating_an_existing_key_is_a_conflict"),

@@ -124,8 +124,8 @@ class TestSecretService(SharedStoreContract):
     test_keys_come_in_order = in_the_deep_run(SharedStoreContract.test_keys_come_in_order)
     test_no_version_comes_twice = in_the_deep_run(SharedStoreContract.test_no_version_comes_twice)
     test_only_keys_with_the_prefix_are_due = in_the_deep_run(SharedStoreContract.test_only_keys_with_the_prefix_are_due)
-    test_paging_goes_on_behind_what_stays_due = in_the_deep_run(
-        SharedStoreContract.test_paging_goes_on_behind_what_stays_due
+    test_paging_continues_behind_what_stays_due = in_the_deep_run(
+        SharedStoreContract.test_paging_continues_behind_what_stays_due
     )
 
     @pytest.fixture(autouse=True)

@@ -187,7 +187,7 @@ def test_a_secret_is_found(way: str, kind: str, sandbox: Sandbox) -> None:
 
 def test_a_device_code_is_found_also_after_its_exchange() -> None:
     """It was a secret while it was valid, and logs stay."""
-    with Sandbox(clock=Clock(), device_flow=True) as sandbox:
+    with Sandbox(clock=Clock(), device_grant=True) as sandbox:
         shown = httpx.post(f"{sandbox.origin}/oauth/device_authorization", data=CREDENTIALS).json()
         sandbox.enter_user_code(shown["user_code"])
         grant = {"grant_type": DEVICE_GRANT, "device_code": shown["device_code"]}

@@ -42,14 +42,23 @@ def wrong(check: Callable[[str, ast.Module], Sized]) -> dict[str, Sized]:
 # --- words -----------------------------------------------------------------------------------------------------------
 
 AVOIDED = frozenset(
-    "anew bridge bridged curable cure cured dies dress dressed engine envelope guard held hidden inventory keeping "
-    "lain lay lie lies luck lying outcome passage person said say saying says sibling standing step steps stranger "
-    "tell telling tells texts told turn uncured whoever wire".split()
+    "anew bridge bridged bridges curable cure cured cures die died dies dress dressed dying engine engines envelope "
+    "envelopes flow flows goes going gone guard guards held hidden inventory keeping keepings lain lay lie lies luck "
+    "lying outcome outcomes passage passages person persons said say saying says sibling siblings stand standing "
+    "stands step steps stood stranger strangers tell telling tells texts told turn uncured went whoever wire".split()
 )
-"""Words that mean nothing to a newcomer; `test_words.py` has a plain one for each."""
+"""Words that mean nothing to a newcomer; `test_words.py` has a plain one for each. A flow is a grant (RFC 6749 1.3)."""
+
+AVOIDED_TERMS = re.compile(
+    "_(?:api_server|app_id|auth_server|auth_style|auth_url|client_cert_auth|consumer|early_expiry|error_header|idp|"
+    "oauth_server|offline_token|on_behalf_of|par_url|pkce_secret|poll_delay|pop_token|reauth|reconnect|renewal_key|"
+    "secure_token|swap|token_placement|token_url|ttl)_"
+)
+"""Names that other libraries have for what the RFCs call otherwise, and that mean nothing else here."""
 
 ALLOWED = {
     "engine": "SQLAlchemy's word for what a SQLStore is made of",
+    "flow": "the request flow, and the auth flow of httpx, which calls `sync_auth_flow` and `async_auth_flow`",
     "hidden": "click's word for an option that is not listed",
     "outcome_unknown": "the public field of TemporarilyUnavailable",
     "step_up": "the word of RFC 9470 for asking for a stronger sign-in",
@@ -58,6 +67,7 @@ ALLOWED = {
 
 WHERE_ALLOWED = {
     "engine": ("stores._sql", "_pickles"),
+    "flow": ("_request", "auth", "httpx", "requests"),
     "hidden": ("cli",),
     "outcome_unknown": ("",),
     "step_up": ("",),
@@ -82,16 +92,21 @@ def identifiers(tree: ast.AST) -> Iterator[str]:
             yield node.name
 
 
+def snake_case(identifier: str) -> str:
+    """An identifier in snake case between two underscores, in which each part of it is between two as well."""
+    return f"_{re.sub('(?<=[a-z0-9])(?=[A-Z])', '_', identifier).lower()}_"
+
+
 def avoided_words(module: str, tree: ast.AST) -> set[str]:
-    """The identifiers of a module, its own name among them, that have an avoided word without being allowed to."""
+    """The identifiers of a module, its own name among them, with an avoided word or term that is not allowed there."""
     parts = [part for part in module.split(".") if part != "__init__"]
     found: set[str] = set()
     for identifier in {*identifiers(tree), *parts}:
         plain = identifier
         for allowed, homes in WHERE_ALLOWED.items():
             if module.startswith(homes):
-                plain = plain.replace(allowed, "")
-        if words(plain) & AVOIDED:
+                plain = re.sub(allowed, "", plain, flags=re.IGNORECASE)
+        if words(plain) & AVOIDED or AVOIDED_TERMS.search(snake_case(identifier)):
             found.add(identifier)
     return found
 
@@ -113,7 +128,9 @@ def test_the_words_of_an_identifier_are_found() -> None:
     assert words("_HeldLock") == {"held", "lock"}
     assert words("told_at") == {"told", "at"}
     assert words("HTTPWire2") == {"http", "wire"}
-    assert not words("guarded stepping wires personal") & AVOIDED
+    assert AVOIDED_TERMS.search(snake_case("OldTokenUrl"))
+    assert not AVOIDED_TERMS.search(snake_case("token_urls"))
+    assert not words("guardian stepping wired personal lifetime") & AVOIDED
 
 
 # --- errors carry data -----------------------------------------------------------------------------------------------

@@ -306,7 +306,7 @@ def _client(sandbox: Sandbox, clock: Clock, provider: Provider | None = None) ->
 def test_f59_the_whole_flow_by_discovery() -> None:
     """F59: discovery finds the endpoint, the user enters the code on a page, the tokens renew like any others."""
     clock = Clock()
-    with Sandbox(clock=clock, device_flow=True) as sandbox:
+    with Sandbox(clock=clock, device_grant=True) as sandbox:
         client = _client(sandbox, clock)
         prompts: list[DeviceAuthorization] = []
 
@@ -331,7 +331,7 @@ def test_f59_the_whole_flow_by_discovery() -> None:
 def test_f59_no_and_no_answer(approve: bool | None, reason: str) -> None:
     """F59: both end with the reason."""
     clock = Clock()
-    with Sandbox(clock=clock, device_flow=True) as sandbox:
+    with Sandbox(clock=clock, device_grant=True) as sandbox:
 
         def prompt(shown: DeviceAuthorization) -> None:
             if approve is not None:
@@ -346,7 +346,7 @@ def test_f59_no_and_no_answer(approve: bool | None, reason: str) -> None:
 def test_the_sandbox_slows_down_who_asks_too_often() -> None:
     """A client that did not keep the pace would be slowed down: this one keeps it after each slow_down."""
     clock = Clock()
-    with Sandbox(clock=clock, device_flow=True) as sandbox:
+    with Sandbox(clock=clock, device_grant=True) as sandbox:
         waited: list[float] = []
 
         def hasty(seconds: float) -> None:
@@ -369,17 +369,17 @@ def test_the_sandbox_has_it_only_when_asked_to() -> None:
         assert "device_authorization_endpoint" not in metadata
         with raises(ConfigurationError, parameter="device_authorization_endpoint"):
             _client(sandbox, Clock(), BlnkCloud(base_url=sandbox.origin)).authorize_device("alice", on_prompt=print)
-        with pytest.raises(ValueError, match="device_flow"):
+        with pytest.raises(ValueError, match="device_grant"):
             sandbox.enter_user_code("WDJB-MJHT")
-    with pytest.raises(ValueError, match="device_flow"):
-        Sandbox("flinks", device_flow=True)
+    with pytest.raises(ValueError, match="device_grant"):
+        Sandbox("flinks", device_grant=True)
 
 
 @pytest.mark.real
 def test_a_device_code_serves_once_and_only_its_client() -> None:
     """As at a real server."""
     with (
-        Sandbox(device_flow=True) as sandbox,
+        Sandbox(device_grant=True) as sandbox,
         httpx.Client(auth=(sandbox.client_id, sandbox.client_secret), base_url=sandbox.origin) as http,
     ):
         codes = http.post("/oauth/device_authorization", data={"scope": "data:read"}).json()

@@ -74,7 +74,7 @@ def test_extensions(blnk_sandbox, blnk_client, blnk_clock):
     assert (blnk_sandbox.counts.pushed_requests, blnk_sandbox.counts.refused_proofs) == (1, 0)
 
 
-@pytest.mark.blnk_sandbox("blnk_cloud", device_flow=True)
+@pytest.mark.blnk_sandbox("blnk_cloud", device_grant=True)
 def test_a_service(blnk_sandbox, blnk_client, assert_renewed_once):
     assert blnk_client.for_itself().token().access_token
     assert_renewed_once(blnk_sandbox)

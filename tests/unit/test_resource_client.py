@@ -21,7 +21,7 @@ RESOURCE = "https://api.acme.test/mcp"
 
 
 class NoticedLock:
-    """A lock that says when somebody has to wait for it."""
+    """A lock that reports when somebody has to wait for it."""
 
     def __init__(self, noticed: Event) -> None:
         self._lock, self._noticed = Lock(), noticed
@@ -70,7 +70,7 @@ def test_two_issuers_of_one_host_share_no_key() -> None:
     }
 
 
-def test_two_threads_that_meet_a_client_at_once_share_its_state(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_threads_that_meet_a_client_together_share_its_state(monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise each would renew the client's grants by itself, and spend a refresh token that the other has spent."""
     state, found, noticed = ProtectedResource(RESOURCE, client_id="id")._state, list[RegisteredClient](), Event()
     state._making = cast("Lock", NoticedLock(noticed))

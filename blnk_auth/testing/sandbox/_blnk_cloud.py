@@ -22,7 +22,7 @@ from ._authorization_request import AuthorizationRules
 from ._authorization_server import AuthorizationServer
 from ._blnk_mcp import respond
 from ._demands import Demands
-from ._device import DEVICE_GRANT, DeviceFlow
+from ._device import DEVICE_GRANT, DeviceGrant
 from ._endpoint import EndpointSpec
 from ._exchanges import Exchanges
 from ._extensions import Extension
@@ -56,7 +56,7 @@ class BlnkCloud:
 
     `origin` returns the issuer and base URL, known once a port is bound; `count` adds one to the figure of that name.
     While `core_rejects` is true, the Core instance behind `/proxy` rejects Cloud's own key, also with a valid token.
-    `device_flow` adds two grants that Blnk Cloud does not have: device codes and client credentials. `extensions` add
+    `device_grant` adds two grants that Blnk Cloud does not have: device codes and client credentials. `extensions` add
     what Blnk Cloud does not have either. `grants`: those that clients manage. `is_public`: whether the client has no
     secret. `clock` is in seconds.
     """
@@ -71,7 +71,7 @@ class BlnkCloud:
         origin: Callable[[], str],
         count: Callable[[str], None],
         clock: Callable[[], float],
-        device_flow: DeviceFlow | None = None,
+        device_grant: DeviceGrant | None = None,
         extensions: Collection[Extension] = (),
         grants: ManagedGrants,
         is_public: bool,
@@ -82,7 +82,7 @@ class BlnkCloud:
         self._count = count
         self.extensions = extensions
         """Those that are on."""
-        self._device_flow = device_flow
+        self._device_grant = device_grant
         self._binding = TokenBinding(extensions, clock=clock, count=count)
         self._is_public = is_public
         exchanges = Exchanges(server, origin=origin, clock=clock)
@@ -99,9 +99,9 @@ class BlnkCloud:
         self._workspace = Workspace()
 
     @property
-    def has_device_flow(self) -> bool:
+    def has_device_grant(self) -> bool:
         """Whether it has the two grants that Blnk Cloud does not have."""
-        return self._device_flow is not None
+        return self._device_grant is not None
 
     def endpoints(self) -> list[EndpointSpec]:
         """All endpoints. The last one takes every other path: Blnk answers 401 to any."""
@@ -111,7 +111,7 @@ class BlnkCloud:
             EndpointSpec("/.well-known/openid-configuration", "page", self._metadata),
             EndpointSpec("/oauth/authorize", "page", self._page.respond),
             EndpointSpec(TOKEN_PATH, "token", self._token),
-            *(() if self._device_flow is None else self._device_flow.endpoints()),
+            *(() if self._device_grant is None else self._device_grant.endpoints()),
             *self._further_endpoints(),
             EndpointSpec("/mcp/{instance_id}", "api", self._mcp),
             EndpointSpec("/{path:path}", "api", self._api),
@@ -146,7 +146,7 @@ class BlnkCloud:
             metadata(
                 self._origin(),
                 grants=self._grants,
-                has_device_flow=self._device_flow is not None,
+                has_device_grant=self._device_grant is not None,
                 extensions=self.extensions,
                 proof_algorithms=self._binding.algorithms,
                 is_public=self._is_public,
@@ -158,7 +158,7 @@ class BlnkCloud:
     @property
     def _grants(self) -> tuple[str, ...]:
         """The grant types, beside that of device codes; clients manage grants with a token of their own."""
-        has_further = self._device_flow is not None or self._managed_grants is not None
+        has_further = self._device_grant is not None or self._managed_grants is not None
         return (*(_FURTHER_GRANTS if has_further else _GRANTS), *self._exchanged)
 
     def _token(self, request: RecordedRequest) -> Answer:
@@ -168,8 +168,8 @@ class BlnkCloud:
             form = token_form(request)
             client = self._authenticated(request, form)
             confirmation = self._binding.of_request(request, must_prove=True)
-            if self._device_flow is not None and form.get("grant_type") == DEVICE_GRANT:
-                answer = self._device_flow.exchange(client, required(form, "device_code"), confirmation)
+            if self._device_grant is not None and form.get("grant_type") == DEVICE_GRANT:
+                answer = self._device_grant.exchange(client, required(form, "device_code"), confirmation)
             elif form.get("grant_type") in self._exchanged:
                 answer = self._exchanged[form["grant_type"]](client, form, confirmation)
                 self._count("exchanges")

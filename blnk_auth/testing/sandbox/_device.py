@@ -1,6 +1,6 @@
 """Sign-in by device code, RFC 8628: issuing codes, the page where the user enters one, the exchange.
 
-Used by Blnk Cloud's personality with `device_flow=True`. It promises the errors of RFC 8628 section 3.5. It never
+Used by Blnk Cloud's personality with `device_grant=True`. It promises the errors of RFC 8628 section 3.5. It never
 waits: a client polls.
 """
 
@@ -48,7 +48,7 @@ class _Device:
     device_code: str = field(default_factory=lambda: secrets.token_urlsafe(32))
 
 
-class DeviceFlow:
+class DeviceGrant:
     """The devices that wait for a user. Thread-safe. `clock` is in seconds; `count` adds one to a figure."""
 
     def __init__(

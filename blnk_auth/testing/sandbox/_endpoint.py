@@ -161,13 +161,13 @@ async def send_answer(answer: Answer, scope: Scope, receive: Receive, send: Send
 async def _send_dripping(answer: Answer, seconds: float, receive: Receive, send: Send) -> None:
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    gone = asyncio.ensure_future(until_disconnected(receive))
+    disconnected = asyncio.ensure_future(until_disconnected(receive))
     position = 0
-    while not gone.done():
+    while not disconnected.done():
         byte = answer.body[position : position + 1] or b" "
         position += 1
         await send({"type": "http.response.body", "body": byte, "more_body": True})
-        await asyncio.wait({gone}, timeout=seconds)
+        await asyncio.wait({disconnected}, timeout=seconds)
 
 
 async def until_disconnected(receive: Receive) -> None:

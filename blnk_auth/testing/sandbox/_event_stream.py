@@ -101,10 +101,10 @@ class EventStream:
 
     async def _stream(self, number: int, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        gone = asyncio.ensure_future(until_disconnected(receive))
+        disconnected = asyncio.ensure_future(until_disconnected(receive))
         shown: dict[str, Any] = {}
         try:
-            while not gone.done():
+            while not disconnected.done():
                 state, entries = self.state(), self._journal.entries_after(number)
                 text = b""
                 if state != shown:
@@ -115,9 +115,9 @@ class EventStream:
                     text += self._event("requests", [asdict(entry) for entry in entries], number)
                 if text:
                     await send({"type": "http.response.body", "body": text, "more_body": True})
-                await asyncio.wait({gone}, timeout=_INTERVAL)
+                await asyncio.wait({disconnected}, timeout=_INTERVAL)
         finally:
-            gone.cancel()
+            disconnected.cancel()
 
     def _event(self, name: str, data: Any, number: int) -> bytes:
         # JSON has no line break of its own, so it is one line of data.

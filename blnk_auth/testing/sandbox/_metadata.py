@@ -25,7 +25,7 @@ def metadata(
     origin: str,
     *,
     grants: Collection[str],
-    has_device_flow: bool,
+    has_device_grant: bool,
     extensions: Collection[Extension],
     proof_algorithms: Collection[str],
     is_public: bool,
@@ -47,7 +47,7 @@ def metadata(
         # Not in Blnk's document; RFC 9207 section 3 obliges a server that sends `iss`, as this one does.
         "authorization_response_iss_parameter_supported": True,
     }
-    if has_device_flow:
+    if has_device_grant:
         members["device_authorization_endpoint"] = f"{origin}{DEVICE_AUTHORIZATION_PATH}"
         members["grant_types_supported"] = [*grants, DEVICE_GRANT]
     if "par" in extensions:

@@ -12,7 +12,7 @@ from typing import Literal
 from ._authorization_server import AuthorizationServer
 from ._blink import BLink
 from ._blnk_cloud import BlnkCloud
-from ._device import DeviceFlow
+from ._device import DeviceGrant
 from ._extensions import Extension
 from ._flinks import Flinks
 from ._managed_grants import ManagedGrants
@@ -34,7 +34,7 @@ class Parts:
     origin: Callable[[], str]
     count: Callable[[str], None]
     clock: Callable[[], float]
-    device_flow: DeviceFlow | None
+    device_grant: DeviceGrant | None
     extensions: Collection[Extension]
     grants: ManagedGrants
     has_tls: bool
@@ -42,20 +42,20 @@ class Parts:
     on_issue: Callable[[str, str], object]
 
     def make(self, name: PersonalityName) -> Personality:
-        """The personality of this name. Raises `ValueError` if there is none, or if it has no device flow."""
+        """The personality of this name. Raises `ValueError` if there is none, or if it has no device grant."""
         if name == "blnk_cloud":
             return BlnkCloud(
                 self.server,
                 origin=self.origin,
                 count=self.count,
                 clock=self.clock,
-                device_flow=self.device_flow,
+                device_grant=self.device_grant,
                 extensions=self.extensions,
                 grants=self.grants,
                 is_public=self.is_public,
             )
-        if self.device_flow is not None:
-            raise ValueError(f"device_flow is for the personality 'blnk_cloud' only, not {name!r}")
+        if self.device_grant is not None:
+            raise ValueError(f"device_grant is for the personality 'blnk_cloud' only, not {name!r}")
         if name == "blink":
             return BLink(
                 self.server,

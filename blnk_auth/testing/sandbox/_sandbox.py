@@ -24,7 +24,7 @@ from . import _browser as browser
 from ._authorization_server import AuthorizationServer
 from ._client_settings import ClientSettings, settings_for
 from ._control import Control
-from ._device import DeviceFlow
+from ._device import DeviceGrant
 from ._endpoint import Endpoint, EndpointSpec
 from ._event_stream import EVENTS_PATH, EventStream
 from ._extensions import Extension, checked_extensions
@@ -70,7 +70,7 @@ class Sandbox:
         tls: A server's `ssl.SSLContext`, for https. bLink's personality then requires a client certificate whose
             common name is the `client_id`; the context needs `verify_mode = ssl.CERT_OPTIONAL` and the authority of
             the client certificates. None: http.
-        device_flow: Whether "blnk_cloud" also has two grants that Blnk Cloud itself does not have: device codes and
+        device_grant: Whether "blnk_cloud" also has two grants that Blnk Cloud itself does not have: device codes and
             client credentials.
         extensions: What it can do beyond its provider, by the names that `Extension` lists, such as "par" or "dpop".
             Its metadata lists them. Empty, the default: nothing.
@@ -97,7 +97,7 @@ class Sandbox:
         client_secret: str = "sandbox-secret",
         redirect_uri: str | Sequence[str] = "http://127.0.0.1:8765/oauth/callback",
         tls: ssl.SSLContext | None = None,
-        device_flow: bool = False,
+        device_grant: bool = False,
         extensions: Collection[Extension] = (),
     ) -> None:
         self.clock = clock
@@ -115,9 +115,9 @@ class Sandbox:
         self._port = port
         self._tls = tls
         self._http: HTTPServer | None = None
-        self._device_flow: DeviceFlow | None = None
-        if device_flow:
-            self._device_flow = DeviceFlow(
+        self._device_grant: DeviceGrant | None = None
+        if device_grant:
+            self._device_grant = DeviceGrant(
                 self._authorization_server,
                 clock=clock,
                 origin=lambda: self.origin,
@@ -131,7 +131,7 @@ class Sandbox:
             origin=lambda: self.origin,
             count=self._journal.count,
             clock=clock,
-            device_flow=self._device_flow,
+            device_grant=self._device_grant,
             extensions=self._extensions,
             grants=self._managed_grants,
             has_tls=tls is not None,
@@ -237,11 +237,11 @@ class Sandbox:
             approve: True if the user approves, False if the user denies.
 
         Raises:
-            ValueError: No device shows this code now, or the sandbox was made without `device_flow=True`.
+            ValueError: No device shows this code now, or the sandbox was made without `device_grant=True`.
         """
-        if self._device_flow is None:
-            raise ValueError("device_flow is off; make it as Sandbox(device_flow=True)")
-        self._device_flow.decide(user_code, subject=subject, approve=approve)
+        if self._device_grant is None:
+            raise ValueError("device_grant is off; make it as Sandbox(device_grant=True)")
+        self._device_grant.decide(user_code, subject=subject, approve=approve)
 
     def revoke_access_tokens(self, subject: str | None = None) -> None:
         """Make the API reject all access tokens that were issued until now. Refresh tokens stay valid.
@@ -354,7 +354,7 @@ class Sandbox:
     def _client_settings(self) -> ClientSettings:
         is_tls = self._tls is not None
         return settings_for(
-            "device" if self._device_flow is not None else self._name,
+            "device" if self._device_grant is not None else self._name,
             origin=self.origin,
             client_id=self.client_id,
             client_secret=self.client_secret,

@@ -25,7 +25,7 @@ from .world import World
 )
 def a_sandbox(world: World) -> object:
     """Sign-in, renewal, device, faults; what it recorded is looked at."""
-    with Sandbox(client_secret=world.secrets.new("client secret", "-._~"), device_flow=True) as sandbox:
+    with Sandbox(client_secret=world.secrets.new("client secret", "-._~"), device_grant=True) as sandbox:
         client = OAuthClient(
             BlnkCloud(base_url=sandbox.origin),
             client_id=sandbox.client_id,
