@@ -5,7 +5,8 @@ Used by fleet.py. What is measured:
 * The first hundred due grants of 1,000, of 100,000 and of 1,000,000, of which one in two hundred is due, on each store
   that has an index. The records are written in bulk, past the store.
 * `keepalive` over the largest SQLite file, at several rates and as fast as it can, with its default of four workers:
-  how many renewals ended in each second, and when the first one did.
+  how many renewals ended in each second, and when the first one did. The same over a whole file of 100,000 grants, of
+  which one in twenty is due.
 * How much the process grows while it keeps alive what the index finds, and while it reads every grant.
 """
 
@@ -32,8 +33,8 @@ from blnk_auth.stores._sql_schema import records as table
 from blnk_auth.stores._token_store import to_json
 
 NOW = 1_790_000_000.0
-ONE_IN = 200
-"""One of so many grants ends within the horizon."""
+ONE_IN, OFTEN = 200, 20
+"""One of so many grants ends within the horizon: in the stores for the due query, and in one of their own."""
 
 HORIZON = 1800.0
 """Seconds. Shorter than the new tokens live, so that no renewed grant is due again."""
@@ -70,13 +71,13 @@ Grant = tuple[str, float, str]
 """The key of a grant, when it is due, and its record."""
 
 
-def grants(prefix: str, numbers: range) -> Iterator[Grant]:
+def grants(prefix: str, numbers: range, one_in: int = ONE_IN) -> Iterator[Grant]:
     """These grants. The due ones are spread over all keys."""
-    return (_grant(prefix, number) for number in numbers)
+    return (_grant(prefix, number, one_in) for number in numbers)
 
 
-def _grant(prefix: str, number: int) -> Grant:
-    due_at = NOW + 60 + number % 1000 if number % ONE_IN == 0 else NOW + HORIZON + 60 + number
+def _grant(prefix: str, number: int, one_in: int) -> Grant:
+    due_at = NOW + 60 + number % 1000 if number % one_in == 0 else NOW + HORIZON + 60 + number
     token = {
         "access_token": "a" * 100,
         "refresh_token": f"stored-{number:07}-".ljust(100, "r"),
@@ -169,24 +170,33 @@ def due(directory: Path, endpoint: str, *, quick: bool) -> dict[str, dict[str, d
 
 
 def rates(directory: Path, endpoint: str, *, quick: bool) -> list[dict[str, float]]:
-    """What each rate that is asked for makes of a part of the due grants, another one each time."""
-    found = []
-    for part, rate in enumerate((50.0, FOREVER) if quick else (20.0, 100.0, 200.0, FOREVER)):
-        times: list[float] = []
-        with SQLiteStore(directory / LARGEST) as store:
-            began_at = time.perf_counter()
-            report = client(endpoint, store, times).keepalive(HORIZON, rate=rate, shard=(part, 4 if quick else 16))
-        if report.renewed != report.due or report.failed or len(times) != report.due:
-            raise RuntimeError(f"keepalive: {report}")
-        times.sort()
-        found.append({
-            **({} if rate == FOREVER else {"asked": rate}),
-            "renewed": report.renewed,
-            "a_second": (len(times) - 1) / (times[-1] - times[0]),
-            "most_in_a_second": max(bisect.bisect_left(times, each + 1) - i for i, each in enumerate(times)),
-            "first_after": times[0] - began_at,
-        })  # fmt: skip
-    return found
+    """What each rate that is asked for makes of a part of the due grants, another one each time; and of a whole store."""
+    parts = 4 if quick else 16
+    asked = (50.0, FOREVER) if quick else (20.0, 100.0, 200.0, FOREVER)
+    found = [_rate(directory / LARGEST, endpoint, rate, (part, parts)) for part, rate in enumerate(asked)]
+    whole, size = directory / "whole.db", 2000 if quick else 100_000
+    with SQLiteStore(whole) as store:
+        store.save("first", {"schema": 1, "due_at": None}, expected=None)
+    # Other refresh tokens than in the other file: the server finds those that are used twice.
+    fill_sqlite(whole, grants(prefix_of(endpoint), range(2_000_000, 2_000_000 + size), OFTEN))
+    return [*found, {"grants": size, **_rate(whole, endpoint, 200.0, (0, 1))}]
+
+
+def _rate(path: Path, endpoint: str, rate: float, shard: tuple[int, int]) -> dict[str, float]:
+    times: list[float] = []
+    with SQLiteStore(path) as store:
+        began_at = time.perf_counter()
+        report = client(endpoint, store, times).keepalive(HORIZON, rate=rate, shard=shard)
+    if report.renewed != report.due or report.failed or len(times) != report.due:
+        raise RuntimeError(f"keepalive: {report}")
+    times.sort()
+    return {
+        **({} if rate == FOREVER else {"asked": rate}),
+        "renewed": report.renewed,
+        "a_second": (len(times) - 1) / (times[-1] - times[0]),
+        "most_in_a_second": max(bisect.bisect_left(times, each + 1) - i for i, each in enumerate(times)),
+        "first_after": times[0] - began_at,
+    }
 
 
 def memory(directory: Path, endpoint: str) -> dict[str, dict[str, float]]:
