@@ -265,7 +265,13 @@ class _LoopThread:
             return self._loop
 
 
-_loop_thread = _LoopThread()
+_made: dict[str, _LoopThread] = {}
+
+
+def shared_loop_thread() -> _LoopThread:
+    """The private loop of this process. It is made at first use: a program may patch `threading` after its imports."""
+    # In one step, so that two threads get the same.
+    return _made.get("one") or _made.setdefault("one", _LoopThread())
 
 
 def submit(coroutine: Coroutine[Any, Any, Result]) -> Future[Result]:
@@ -273,7 +279,7 @@ def submit(coroutine: Coroutine[Any, Any, Result]) -> Future[Result]:
     import asyncio
 
     try:
-        loop = _loop_thread.loop()
+        loop = shared_loop_thread().loop()
     except BaseException:
         coroutine.close()
         raise

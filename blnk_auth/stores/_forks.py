@@ -38,8 +38,14 @@ class Pausable(Protocol):
 _resettables: weakref.WeakSet[Resettable] = weakref.WeakSet()
 _pausables: weakref.WeakSet[Pausable] = weakref.WeakSet()
 _paused: list[Pausable] = []
-_adding = threading.Lock()
-"""Locked during a fork, so that no object is added that was not paused."""
+_adding: dict[str, threading.Lock] = {}
+"""The lock that is taken during a fork, so that no object is added that was not paused. It is made at its first use: a
+program may patch `threading` after its imports."""
+
+
+def _lock() -> threading.Lock:
+    # In one step, so that two threads get the same.
+    return _adding.setdefault("lock", threading.Lock())
 
 
 def reset_in_child(resettable: Resettable) -> None:
@@ -49,12 +55,12 @@ def reset_in_child(resettable: Resettable) -> None:
 
 def pause_during_fork(pausable: Pausable) -> None:
     """Pause this object during every fork that happens while the object exists."""
-    with _adding:
+    with _lock():
         _pausables.add(pausable)
 
 
 def _before() -> None:
-    _adding.acquire()
+    _lock().acquire()
     for pausable in _pausables:
         _paused.append(pausable)
         pausable.pause_before_fork()
@@ -64,8 +70,8 @@ def _resume() -> None:
     while _paused:
         _paused.pop().resume_after_fork()
     # The lock is not taken if a program forked without calling `_before`, and then called this.
-    if _adding.locked():
-        _adding.release()
+    if _lock().locked():
+        _lock().release()
 
 
 def _in_child() -> None:

@@ -69,7 +69,7 @@ def test_it_serves_asyncio_and_trio_callers_and_does_not_use_their_loops(tmp_pat
     assert asyncio.run(adopt_and_ask()) == "at0"
     assert trio.run(adopt_and_ask) == "at0"
     assert alice.token().access_token == "at0"
-    assert store.loops == {_async_adapter._loop_thread.loop()}
+    assert store.loops == {_async_adapter.shared_loop_thread().loop()}
 
 
 def test_a_store_that_blocks_is_used_as_it_is() -> None:
