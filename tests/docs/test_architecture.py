@@ -8,7 +8,7 @@ import re
 
 import pytest
 from support.architecture import FILE, needed, picture
-from support.imports import PACKAGE
+from support.imports import PACKAGE, graph
 
 ROOT = FILE.parents[2]
 PAGE = (FILE.parent / "architecture.md").read_text("utf-8")
@@ -17,6 +17,11 @@ PAGE = (FILE.parent / "architecture.md").read_text("utf-8")
 def test_the_picture_is_current() -> None:
     """If the imports have changed as they should: make snapshots."""
     assert picture() == FILE.read_text("utf-8")
+
+
+def test_the_size_of_the_graph_is_current() -> None:
+    """The page names its nodes."""
+    assert f"The graph has {len(graph())} nodes," in PAGE
 
 
 def test_arrows_that_others_imply_are_left_out() -> None:

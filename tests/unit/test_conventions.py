@@ -278,7 +278,10 @@ def methods(node: ast.ClassDef) -> set[str]:
 
 
 def counted_members(node: ast.ClassDef) -> set[str]:
-    """The public members of a class, without the fields of a record and the tests of a suite."""
+    """The public members that a class itself has, without the fields of a record and the tests of a suite.
+
+    What it inherits does not count: a base class is read, and counted, by itself.
+    """
     members = public_members(node)
     if node.name in RECORDS:
         return members & methods(node)
