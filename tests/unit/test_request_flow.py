@@ -1,6 +1,7 @@
 """The request flow, stepped by hand: every path of attaching, judging, renewing and repeating, through each auth class.
 
-No network: the test takes each request out of the flow, as an HTTP client would, and puts a response in.
+No network: the test takes each request out of the flow, as an HTTP client would, and puts a response in. `AiohttpAuth`
+is a middleware, which calls the client itself: the scenarios try it, beside the other clients, at a server.
 """
 
 from __future__ import annotations
@@ -191,7 +192,7 @@ class Scripted(Source):
         *,
         is_repeated: bool = True,
     ) -> Flight[CachedToken] | None:
-        self.log.append(f"replace {rejected.token.access_token or 'nothing'}")
+        self.log.append(f"replace {rejected.token.access_token or 'nothing'}{'' if is_repeated else ' for later'}")
         given = self._replace.pop(0)
         self.causes.add(cause)
         return None if given is None else self._landed(given)
@@ -199,7 +200,7 @@ class Scripted(Source):
     def note_retry(self, cached: CachedToken, cause: str, *, accepted: bool) -> bool:
         self.causes.add(cause)
         self.log.append(f"{cached.token.access_token} {'accepted' if accepted else 'rejected again'}")
-        return False
+        return self.row.renews_retry and not accepted
 
     def _landed(self, given: str | BlnkAuthError) -> Flight[CachedToken]:
         """A flight that has ended, in a token or in an error."""
@@ -247,6 +248,8 @@ class Row:
     signs_in: tuple[str | BlnkAuthError, ...] = ()
     """What each sign-in from inside the request brings; empty: no user is asked."""
     is_current: bool = True
+    renews_retry: bool = False
+    """Whether no rejection had led to the token of the repetition, so that it is renewed if it is rejected too."""
     is_static: bool = False
     is_replayable: bool = True
     url: str = URL
@@ -277,6 +280,8 @@ B1, B2, B3 = "Bearer at1", "Bearer at2", "Bearer at3"
 D1, D2 = "DPoP at1", "DPoP at2"
 OWN_PROOF = {"DPoP": "of the user's own"}
 RENEW = ("judge", "replace at1")
+FOR_LATER = ("judge", "replace at1 for later")
+OUTDATED = ("judge", "ready", "judge", "at2 rejected again", "replace at2 for later")
 NOTHING_YET: Any = {"fresh": None, "ready": ("=none",)}
 FIRST = ("ready", "judge", "replace nothing")
 ASKED_FOR = ("at1 step_up", "reported", "sign in for at1")
@@ -336,9 +341,16 @@ ROWS = (
         is_current=False, ready=(SIGN_IN,)),
     Row("an older token was rejected, with a body that cannot be repeated", (B1,), 401, ("judge",), (REJECTED,),
         is_current=False, is_replayable=False),
-    Row("a body that cannot be repeated: renewed for the next request", (B1,), 401, RENEW, (REJECTED,),
+    Row("the current one is rejected too: renewed for later requests", (B1, B2), 401, OUTDATED, (REJECTED, REJECTED),
+        is_current=False, ready=("=at2",), renews_retry=True, replace=("at3",)),
+    Row("the current one is rejected too, and an outage", (B1, B2), 401, OUTDATED, (REJECTED, REJECTED),
+        is_current=False, ready=("=at2",), renews_retry=True, replace=(OUTAGE,)),
+    Row("the current one is rejected too, since a stronger sign-in is asked for: not renewed", (B1, B2), 401,
+        ("judge", "ready", "at2 step_up", "judge", "at2 rejected again", "reported"), (REJECTED, STEP_UP),
+        is_current=False, ready=("=at2",), renews_retry=True, judge=lambda _: True),
+    Row("a body that cannot be repeated: renewed for the next request", (B1,), 401, FOR_LATER, (REJECTED,),
         replace=("at2",), is_replayable=False),
-    Row("a body that cannot be repeated, and an outage", (B1,), 401, RENEW, (REJECTED,), replace=(OUTAGE,),
+    Row("a body that cannot be repeated, and an outage", (B1,), 401, FOR_LATER, (REJECTED,), replace=(OUTAGE,),
         is_replayable=False),
     Row("renewals have resolved nothing lately", (B1,), 401, RENEW, (REJECTED,), replace=(None,)),
     Row("the renewal fails", (B1,), TemporarilyUnavailable, RENEW, (REJECTED,), replace=(OUTAGE,)),
@@ -485,7 +497,7 @@ ROWS = (
         proofs=("1: POST /accounts at1 none", "2: POST /accounts at2 late")),
     Row("a nonce, and the renewal fails", (D1, D1), TemporarilyUnavailable, RENEW, (asks_for("n1"), DPOP_EXPIRED),
         replace=(OUTAGE,), nonce="late", proofs=("1: POST /accounts at1 none", "2: POST /accounts at1 n1")),
-    Row("a bound token, and a body that cannot be repeated", (D1,), 401, RENEW, (DPOP_EXPIRED,), replace=("at2",),
+    Row("a bound token, and a body that cannot be repeated", (D1,), 401, FOR_LATER, (DPOP_EXPIRED,), replace=("at2",),
         is_replayable=False, nonce="late", proofs=("1: POST /accounts at1 none",)),
     # Redirects, which take the proof
     Row("a redirect within the origin has taken the proof", (D1, D1), 200, (),
@@ -500,7 +512,7 @@ ROWS = (
     Row("a nonce, and then a redirect within the origin", (D1, D1, D1), 200, (),
         (asks_for("n1"), Response(401, EXPIRED, redirected_to=f"{API}/new"), OK), nonce="n1",
         proofs=("1: POST /accounts at1 none", "2: POST /accounts at1 n1", "3: POST /new at1 n1")),
-    Row("a redirect, a nonce, and no fourth time", (D1, D1, D1), 401, RENEW,
+    Row("a redirect, a nonce, and no fourth time", (D1, D1, D1), 401, FOR_LATER,
         (Response(401, EXPIRED, redirected_to=f"{API}/new"), asks_for("n1"), DPOP_EXPIRED), nonce="late",
         replace=("at2",), cause="POST /new",
         proofs=("1: POST /accounts at1 none", "2: POST /new at1 none", "3: POST /new at1 n1")),
