@@ -159,6 +159,7 @@ class _Renewer:
         self._lease = lease
         self._key = key
         self._owner = owner
+        self._pid = os.getpid()
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
         self.due: float = time.monotonic() + lease / 3
@@ -181,10 +182,12 @@ class _Renewer:
 
     def end(self) -> None:
         """Stop renewing, and wait for a renewal that has begun."""
+        if os.getpid() != self._pid:
+            # In a child of a fork that thread does not exist, and it may have had the lock within the event.
+            return
         self._done.set()
         if self._thread is not None:
-            # In a child of a fork that thread does not exist, and `join` returns immediately. RuntimeError: it is only
-            # just being started, and will find that there is nothing left to do.
+            # RuntimeError: it is only just being started, and will find that there is nothing left to do.
             with suppress(RuntimeError):
                 self._thread.join()
 

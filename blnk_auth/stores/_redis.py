@@ -237,7 +237,8 @@ class RedisStore(PickledByArguments, DueStore):
     def due(self, prefix: str, before: float, *, after: tuple[float, str] | None = None, limit: int) -> list[DueEntry]:
         """Find the next due records by the index, and compare the version of each entry with its record.
 
-        The first page also looks at some 100 records, and adds those that are not in the index.
+        The first page also looks at some 100 records, and adds those that are not in the index, unless another thread
+        does so at the moment.
 
         Args:
             prefix: What their keys begin with.

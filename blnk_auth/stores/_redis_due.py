@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import StoreError
 from ._due import PAGE, UNKNOWN, DueEntry, Place
+from ._forks import reset_in_child
 from ._redis_scripts import ADD_DUE, FIND_DUE, MEND_DUE
 
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ class DueIndex:
         self._record = record
         self._key = key
         self._server = server
+        self.reset_after_fork()
+        reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Called in the child of a fork: another thread of the parent may have been in the middle of a repair."""
         self._repairing: Iterator[int] = iter(())
         self._lock = threading.Lock()
 
@@ -102,10 +108,15 @@ class DueIndex:
         return int(self._server().run("written", ADD_DUE, [self.name], condition, *pairs))
 
     def _repair_a_little(self, pattern: bytes) -> None:
-        with self._lock:
+        """Continue the repair, or begin again. Nothing while another thread does it: no caller waits for its server."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
             if next(self._repairing, None) is None:
                 self._repairing = self.repair(pattern, _REPAIRED_A_LITTLE)
                 next(self._repairing, None)
+        finally:
+            self._lock.release()
 
     def _rows(self, prefix: str, before: float, after: Place | None, limit: int) -> tuple[list[Row], Place | None]:
         """Entries with the prefix, and the place from which to go on; None at the end."""

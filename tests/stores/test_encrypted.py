@@ -215,7 +215,7 @@ def test_a_damaged_record_is_an_error(
 @pytest.mark.parametrize("inner_type", [MemoryStore, SQLiteStore], ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("altered", [5.0, None, "soon"], ids=repr)
 def test_a_due_at_that_was_altered_is_an_error(inner_type: type[Any], altered: Any, tmp_path: Path) -> None:
-    """It is readable in the inner store, and sealed: nobody without a key can hide that a grant is due."""
+    """The member of the record is readable and authenticated. The inner store's index of it is not authenticated."""
     inner = MemoryStore() if inner_type is MemoryStore else SQLiteStore(tmp_path / "inner.db")
     store = EncryptedStore(inner, keys=[OLD])
     version = store.save("alice", {"due_at": 7.0, "access_token": SECRET}, expected=None)

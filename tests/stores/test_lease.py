@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, cast
 
 import pytest
+from support.limits import PATIENCE
+from support.processes import in_forked_child
 
 from blnk_auth import StoreError
 from blnk_auth.stores._lease import _Renewer
@@ -86,3 +89,25 @@ def test_a_lease_that_has_run_out_is_not_renewed_any_more() -> None:
     server = renewed(Server(3.0, 15.0))
     assert server.now < 16
     assert server.expires_at == LEASE
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_the_thread_that_renews() -> None:
+    """It may have been forked while that thread had the lock within the event by which its holder ends it."""
+    renewer = _Renewer(Server(away_at=0.0, back_at=0.0), LEASE, "key", "owner")
+    locked, go_on = threading.Event(), threading.Event()
+
+    def be_in_the_event() -> None:
+        with cast("Any", renewer._done)._cond:
+            locked.set()
+            go_on.wait(PATIENCE)
+
+    thread = threading.Thread(target=be_in_the_event)
+    thread.start()
+    try:
+        assert locked.wait(PATIENCE)
+        in_forked_child(renewer.end)
+    finally:
+        go_on.set()
+        thread.join(PATIENCE)

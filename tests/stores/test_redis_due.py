@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,6 +12,8 @@ from contextlib import ExitStack
 import pytest
 import redis
 from redis.cluster import RedisCluster
+from support.limits import PATIENCE
+from support.processes import in_forked_child
 from support.server_processes import RedisServer, make_cluster
 
 from blnk_auth.stores import DueEntry, RedisStore, _redis_due
@@ -78,15 +82,61 @@ def test_an_entry_without_a_record_is_removed(store: RedisStore, raw: redis.Redi
     assert entries(store, raw) == {}
 
 
-def test_each_first_page_repairs_a_little(redis_url: str, namespace: str, raw: redis.Redis) -> None:
-    """So a program that only asks what is due finds everything after some calls."""
+def test_each_first_page_repairs_a_little(
+    redis_url: str, namespace: str, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a program that only asks what is due finds everything after some calls, and no call looks at many records."""
+    monkeypatch.setattr(_redis_due, "_REPAIRED_A_LITTLE", 10)
+    with RedisStore(redis_url, namespace=namespace) as store:
+        keys = {f"k{number:03}" for number in range(200)}
+        for key in keys:
+            store.save(key, {"due_at": 5.0}, expected=None)
+        raw.delete(store._index.name)
+        found: list[int] = []
+        while not found or found[-1] < len(keys):
+            before = len(entries(store, raw))
+            assert len(store.due("", 9.0, limit=1000)) == len(entries(store, raw))
+            found.append(len(entries(store, raw)))
+            # SCAN may return a few more than it was asked for, and none where other programs' names are.
+            assert found[-1] - before <= 60
+        assert set(due_keys(store)) == keys
+        for key in keys:
+            store.delete(key)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_repair_in_another_thread_holds_up_nobody(redis_url: str, namespace: str, raw: redis.Redis) -> None:
+    """Neither a page of another thread, nor a child that is forked meanwhile, which begins a repair of its own."""
+    parent, reading, go_on = os.getpid(), threading.Event(), threading.Event()
     with RedisStore(redis_url, namespace=namespace) as store:
         store.save("alice", {"due_at": 5.0}, expected=None)
         raw.delete(store._index.name)
-        for _ in range(1000):
-            if store.due("", 9.0, limit=9):
-                break
-        assert due_keys(store) == ["alice"]
+        names = store._server_keys
+
+        def key(name: bytes | str) -> str | None:
+            if os.getpid() == parent:
+                reading.set()
+                assert go_on.wait(PATIENCE)
+            return names.key(name)
+
+        index = _redis_due.DueIndex(store._index.name, names.record, key, lambda: store._server)
+
+        def page() -> list[str]:
+            return [entry.key for entry in index.page("", 9.0, None, 9, names.pattern(""))]
+
+        def in_child() -> None:
+            assert any(page() == ["alice"] for _ in range(1000))
+
+        thread = threading.Thread(target=lambda: deque(iter(page, ["alice"]), maxlen=0))
+        thread.start()
+        try:
+            assert reading.wait(PATIENCE)
+            assert page() == []
+            in_forked_child(in_child)
+        finally:
+            go_on.set()
+            thread.join(PATIENCE)
+        assert not thread.is_alive()
         store.delete("alice")
 
 

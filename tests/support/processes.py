@@ -7,6 +7,7 @@ its `with` block ends.
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import signal
@@ -89,15 +90,18 @@ class Child:
 def in_forked_child(work: Callable[[], None]) -> None:
     """Run `work` in a forked child; fails if it raises there."""
     child = start_forked_child(work)
-    assert os.waitpid(child, 0)[1] == 0, "the child failed; its traceback is on stderr"
+    assert os.waitpid(child, 0)[1] == 0, "the child failed; its traceback is on stderr, unless it waited for ever"
 
 
 def start_forked_child(work: Callable[[], None]) -> int:
+    """The id of a forked child that runs `work`. It is killed if it waits for ever."""
     child = os.fork()
     if child:
         return child
     status = 1
     try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(math.ceil(PATIENCE))
         work()
         status = 0
     except BaseException:
