@@ -318,7 +318,7 @@ def test_a_misspelt_source_is_not_an_empty_store(tmp_path: Path) -> None:
     """Copying from, listing or checking a file that does not exist is an error and creates none."""
     for arguments in (("copy", f"sqlite:///{tmp_path}/no.db", "memory:"), ("list", f"file://{tmp_path}/no")):
         said = run(*arguments)
-        assert "there is no store at" in f"{said.output} {said.exception}"
+        assert (said.exit_code, "there is no store at" in said.output) == (2, True)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -26,6 +26,9 @@ MAY_LOOK_AT_WORDING = {
     "clients/test_blnk_python.py": "the SDK shows an error as the message of a response",
     "cli/test_doctor.py": "a finding of `doctor` is no error, although it has a remedy",
     "unit/test_errors.py": "a text is made of the problem and the remedy",
+    "unit/test_token.py": "a ValueError has nothing but its text, which names the member",
+    "scenarios/test_aiohttp_middlewares.py": "an error of aiohttp shows the headers of its request",
+    "simulation/test_simulation.py": "the text is a report of the simulation",
     "fuzz": "any text must be one printable line without secrets",
 }
 """Files and directories of tests whose subject is the text, each with the reason."""
