@@ -15,7 +15,6 @@ PACKAGE = Path(blnk_auth.__file__).parent
 PRIMITIVES = {"Lock", "RLock", "Condition", "Event", "Semaphore", "BoundedSemaphore", "Barrier"}
 
 NOT_RESET = {
-    "stores._forks._adding": "it is taken before a fork, and released after it",
     "stores._key_locks._KeyLock.lock": "KeyLocks drops it in the child",
     "stores._lease._Renewer._done": "it is not used in a child of the process that made it",
     "_resource.asking.Asking.done": "RequestSignIn drops it in the child",
