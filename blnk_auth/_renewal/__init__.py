@@ -7,8 +7,8 @@ Used by `source`, `client` and `_request`. Nothing here knows of an API request.
 * `renewal`, `loading_and_saving`, `token_endpoint`, `ports`: one renewal. `predecessor`, `succession`: what a
   new token replaces, and what it keeps of the token before it. `proofs`: the DPoP keys of a client.
 * `sign_in_demands`: what follows when the API asks for a new sign-in. `sign_in_state`: what sign-ins share.
-* `grant_operations`, `revocation`: what users do by hand. `client_grants`, `due_grants`, `keepalive`: the same for many
-  grants.
+* `grant_operations`, `revocation`: what users do by hand. `client_grants`, `due_grants`, `keepalive` and
+  `keepalive_settings`: the same for many grants.
 * `worker`, `single_flight`, `operations`: on which thread work runs, and how callers wait for it.
 * `current_token`, `grant_token`, `fixed_credential`, `cached_token`, `credential`, `client_state`, `sources`, `clocks`:
   what a process has in memory.

@@ -167,8 +167,8 @@ class CurrentToken(TokenOfClient):
                 self._demands = SignInDemands(self, self._install_instead)
             return self._demands
 
-    def _install_instead(self, old: CachedToken, found: CachedToken) -> bool:
-        """Begin to use a token that was found in the store, if `old` is still the current one."""
+    def _install_instead(self, old: CachedToken, found: CachedToken | None) -> bool:
+        """Begin to use what was found in the store, or saved there, if `old` is still the current one."""
         with self.state.sources.installing:
             if not self.is_current(old):
                 return False

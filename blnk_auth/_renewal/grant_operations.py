@@ -1,7 +1,7 @@
 """What users do with a grant by hand: read its state, store a token obtained elsewhere, revoke it, delete its record.
 
-Used by `TokenSource`, on a worker thread. Each function appends its events. It promises that memory changes only after
-the store has changed. It never renews, except for a revocation that needs a valid access token.
+Used by `TokenSource` and `keepalive`, on a worker thread. Each function appends its events. It promises that memory
+changes only after the store has changed. It never renews, except for a revocation that needs a valid access token.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from .._protocol.dpop_key import DpopKey
 from .._protocol.requests import ServerRequest, build_revocation
 from .._protocol.token_response import is_dpop_type
-from ..errors import ConfigurationError, Conflict, kind_of
+from ..errors import ConfigurationError, Conflict, SignInRequired, kind_of
 from ..events import Event
 from ..stores._calls import load_record
 from ..token import Token
@@ -67,6 +67,21 @@ def adopt_if_missing(current: CurrentToken, token: Token, events: list[Event]) -
     current.start_over(cached)
     events.append(Event("signed_in", current.store_key, repr(token)))
     return True
+
+
+def save_again(current: CurrentToken, events: list[Event]) -> None:
+    """Save the pair that only memory has, if there is one. Raises `StoreError` if it still cannot be saved."""
+    stored = current.renewal(events=events).stored
+    with stored.locked():
+        unsaved = current.unsaved
+        if unsaved is None:
+            return
+        try:
+            saved = stored.save_at_last(unsaved)
+        except SignInRequired:
+            # The grant was forgotten meanwhile.
+            saved = None
+        current._install_instead(unsaved, saved)  # pyright: ignore[reportPrivateUsage]
 
 
 def _adopted(current: CurrentToken, token: Token) -> GrantRecord:

@@ -7,6 +7,8 @@ Used by `OAuthClient.keepalive` and `blnk-auth keepalive`. What it promises:
 * A store's index is only a hint which grants to read. Memory does not grow with the number of grants.
 * While the server asked this client to wait (`Retry-After`), nothing is sent. The run stops after failures that would
   repeat for every other grant.
+* A new pair that cannot be saved ends the run: each further renewal would spend another user's refresh token. With
+  several workers, renewals that have begun by then are ended, and no other is begun.
 
 It never changes a grant other than by a renewal.
 """
@@ -18,10 +20,9 @@ import math
 import random
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from ..errors import (
     BlnkAuthError,
@@ -29,8 +30,6 @@ from ..errors import (
     SignInRequired,
     StoreError,
     TemporarilyUnavailable,
-    is_number,
-    quoted,
 )
 from ..errors._pickling import public
 from ..stores._calls import call_store, load_record
@@ -38,6 +37,8 @@ from ..stores._due import UNKNOWN, DueStore, Place, due_page, has_index, saved_d
 from ..token import Token
 from .client_grants import grant_at
 from .due_grants import note_due
+from .grant_operations import save_again
+from .keepalive_settings import CLOCK_AHEAD, KeepaliveSettings, RateLimit
 from .single_flight import Flight
 from .stored_record import GrantRecord, refresh_expiry
 
@@ -50,11 +51,6 @@ OnProgress = Callable[[int, int | None], object]
 _Candidate = tuple[str, bool]
 """A store key, and whether its entry in the index describes the record."""
 
-MOST_WORKERS = 64
-
-_YOUNG = 0.1
-"""The share of a refresh token's lifetime in which it is too new to be worth renewing."""
-
 _GIVE_UP_AFTER = 20
 """After so many failures in a row the cause is the server or the store, not a grant."""
 
@@ -63,71 +59,8 @@ _PROGRESS_INTERVAL = 0.1
 _PAGE = 1_000
 """How many keys are listed at a time."""
 
-_CLOCK_AHEAD = 86_400.0
-"""Seconds by which the clock of a host may be ahead of this one without being wrong."""
-
 _FAR = 1e18
 """After every moment at which a grant ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeepaliveSettings:
-    """What to renew and how fast.
-
-    Attributes:
-        horizon: Seconds. A grant is due if its refresh token expires within this time.
-        idle_lifetime: Seconds after which an unused refresh token expires. None: the provider's, which may be unknown.
-        rate: Renewals per second, at most.
-        workers: Concurrent renewals, at most.
-        shard: The part of the grants to visit, counted from 0, and the number of parts.
-    """
-
-    horizon: float
-    idle_lifetime: float | None = None
-    rate: float = 10.0
-    workers: int = 4
-    shard: tuple[int, int] = (0, 1)
-
-    @classmethod
-    def checked(
-        cls, horizon: float, idle_lifetime: float | None, rate: float, workers: int, shard: tuple[int, int]
-    ) -> KeepaliveSettings:
-        """From what the user of the library passed. Raises `ConfigurationError`."""
-        for parameter, value in (("horizon", horizon), ("idle_lifetime", idle_lifetime), ("rate", rate)):
-            if not (is_number(value) and value > 0) and not (value is None and parameter == "idle_lifetime"):
-                unit = "renewals per second" if parameter == "rate" else "seconds"
-                problem = f"{parameter} must be a positive number, not {quoted(value)}"
-                raise _wrong(parameter, problem, f"pass a number of {unit}")
-        if not _is_whole(workers) or not 1 <= workers <= MOST_WORKERS:
-            problem = f"workers must be a whole number from 1 to {MOST_WORKERS}, not {quoted(workers)}"
-            raise _wrong("workers", problem, "pass such a number")
-        if not isinstance(shard, tuple) or len(shard) != 2 or not all(map(_is_whole, shard)):
-            shown = ", ".join(map(quoted, shard[:3])) if isinstance(shard, tuple) else quoted(shard)
-            problem = f"shard must be a tuple of two whole numbers, not {shown}"
-            raise _wrong("shard", problem, "pass (0, 4) for the first of four parts")
-        if not 0 <= shard[0] < shard[1]:
-            problem = f"shard names part {shard[0]} of {shard[1]}, and there is no such part"
-            raise _wrong("shard", problem, "count parts from 0: (0, 4) is the first of four and (3, 4) the last")
-        return cls(horizon, idle_lifetime, rate, workers, shard)
-
-    def is_due(self, token: Token, now: float) -> bool:
-        """Whether the refresh token expires within the horizon, and a renewal can postpone that."""
-        end = refresh_expiry(token, self.idle_lifetime)
-        if end is not None and token.issued_at is not None and token.issued_at > now + _CLOCK_AHEAD:
-            # It was saved by a clock that was ahead, so when it ends is not known.
-            return True
-        if end is None or end - now > self.horizon:
-            return False
-        return token.issued_at is None or now - token.issued_at >= _YOUNG * (end - token.issued_at)
-
-    def is_unknown(self, token: Token) -> bool:
-        """Whether there is a refresh token that expires at an unknown time."""
-        return token.refresh_token is not None and refresh_expiry(token, self.idle_lifetime) is None
-
-    def has(self, key: str) -> bool:
-        """Whether the grant with this store key belongs to this part. The same on every host and in every version."""
-        part, parts = self.shard
-        return zlib.crc32(key.encode("utf-8", "surrogatepass")) % parts == part
 
 
 @public
@@ -138,6 +71,7 @@ class KeepaliveFailure:
     Attributes:
         store_key: The key of its record in the store.
         error: Why. `TemporarilyUnavailable.outcome_unknown`: the server may have renewed it although no answer came.
+            `StoreError` that is also `KeepaliveReport.gave_up`: its new pair is only in the memory of this process.
     """
 
     store_key: str
@@ -160,7 +94,7 @@ class KeepaliveReport:
         sign_in_required: Subjects who must sign in again; None is the client itself. A grant that had ended before is
             only found in a store without an index.
         expiring: Subjects whose grant was renewed and still expires within the horizon: only a new sign-in helps.
-        failed: The grants that could not be renewed, with their errors.
+        failed: The grants that could not be renewed, or whose new pair could not be saved, with their errors.
         gave_up: The failure that stopped the run; None if it reached every grant.
     """
 
@@ -174,22 +108,6 @@ class KeepaliveReport:
     expiring: list[str | None] = field(default_factory=list[str | None])
     failed: list[KeepaliveFailure] = field(default_factory=list[KeepaliveFailure])
     gave_up: BlnkAuthError | None = None
-
-
-class RateLimit:
-    """Spaces renewals evenly, at `rate` per second. Thread-safe."""
-
-    def __init__(self, rate: float) -> None:
-        self._interval = 1 / rate
-        self._lock = threading.Lock()
-        self._next_at = 0.0
-
-    def delay(self, now: float) -> float:
-        """Seconds that a renewal that is ready at `now` has to wait."""
-        with self._lock:
-            at = max(self._next_at, now)
-            self._next_at = at + self._interval
-            return at - now
 
 
 class KeepaliveRun:
@@ -210,6 +128,8 @@ class KeepaliveRun:
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._finding = threading.Lock()
+        self._beginning = threading.Lock()
+        """Taken while a renewal is begun, and while a pair that could not be saved is saved again."""
         self._total: int | None = None
         self._in_a_row: dict[type[BlnkAuthError], int] = {TemporarilyUnavailable: 0, StoreError: 0}
         self._corrections: list[tuple[str, str, float | None]] = []
@@ -253,7 +173,7 @@ class KeepaliveRun:
             yield from self._pages(math.nextafter(UNKNOWN, 1.0), None)
         if idle is not None:
             # These were saved by a clock that was ahead: when they end is not known.
-            yield from self._pages(_FAR, (now + idle + _CLOCK_AHEAD, ""))
+            yield from self._pages(_FAR, (now + idle + CLOCK_AHEAD, ""))
         self._total = self.report.grants
 
     def _pages(self, before: float, after: Place | None) -> Iterator[_Candidate]:
@@ -352,14 +272,21 @@ class KeepaliveRun:
 
     def _renew_once(self, current: CurrentToken, seen: Token) -> None:
         subject = current.grant.subject
-        try:
+        # A pair that another operation of this process could not save: it is saved, and not renewed again.
+        self._ensure_saved(current)
+        with self._beginning:
+            if self._stopped.is_set():
+                return
             before, found = current.cached, current.renew_by_hand(seen)
+        try:
             renewed = self._state.operations.wait_for(found) if isinstance(found, Flight) else found
             token = current.other_than(before, renewed)
         except SignInRequired as ended:
             if ended.reason != "missing":
                 self._add(self.report.sign_in_required, subject)
             return
+        finally:
+            self._ensure_saved(current)
         end = refresh_expiry(token, self._settings.idle_lifetime)
         with self._lock:
             self._in_a_row[TemporarilyUnavailable] = 0
@@ -370,6 +297,30 @@ class KeepaliveRun:
         is_last = end is not None and end == token.refresh_expires_at
         if end is not None and is_last and end - self._state.clock() <= self._settings.horizon:
             self._add(self.report.expiring, subject)
+
+    def _ensure_saved(self, current: CurrentToken) -> None:
+        """Save the pair of this grant, if only memory has it. If that fails, end the run, and raise `StoreError`."""
+        if current.unsaved is None:
+            return
+        why = "another operation on it has not ended"
+        with self._beginning:
+            for seconds in (0.0, self._state.policy.cooldown):
+                self._stopped.wait(seconds)
+                try:
+                    operation = self._state.operations.begin(lambda events: save_again(current, events))
+                    self._state.operations.wait_for(operation)
+                except BlnkAuthError as failure:
+                    why = failure.problem
+                if current.unsaved is None:
+                    return
+            unsaved = StoreError(
+                "the grant was renewed, and its new token pair could not be saved, so that only the memory of this "
+                f"process has it ({why})",
+                remedy="make the store writable before the next run; if this process ends before the pair is saved, "
+                "that user must sign in again, unless the server accepts the earlier refresh token once more",
+            )
+            self._give_up(unsaved)
+        raise unsaved
 
     def _add(self, subjects: list[str | None], subject: str | None) -> None:
         with self._lock:
@@ -388,13 +339,6 @@ class KeepaliveRun:
             self._give_up(error)
 
     def _give_up(self, error: BlnkAuthError) -> None:
-        self.report.gave_up = error.replace()
+        with self._lock:
+            self.report.gave_up = self.report.gave_up or error.replace()
         self.stop()
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _wrong(parameter: str, problem: str, remedy: str) -> ConfigurationError:
-    return ConfigurationError(problem, parameter=parameter, remedy=remedy)

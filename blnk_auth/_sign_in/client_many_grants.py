@@ -112,6 +112,9 @@ class ClientManyGrants:
         Any number of hosts may run it at the same time: each due grant is renewed once. Blocks until all are renewed;
         Ctrl-C ends it after the renewals that are under way. For asyncio and trio: `akeepalive`.
 
+        A server or a store that is down ends it early (`gave_up`). So does the first new pair that cannot be saved: it
+        is in the memory of this process only, which tries to save it at each later use of that grant.
+
         Args:
             horizon: Seconds. What would expire within this time is renewed; the default is seven days.
             idle_lifetime: Seconds after which an unused refresh token expires; every grant is read then. None: the
@@ -155,7 +158,8 @@ class ClientManyGrants:
     def _keepalive_run(
         self, horizon: float, idle_lifetime: float | None, rate: float, workers: int, shard: tuple[int, int]
     ) -> KeepaliveRun:
-        from .._renewal.keepalive import KeepaliveRun, KeepaliveSettings
+        from .._renewal.keepalive import KeepaliveRun
+        from .._renewal.keepalive_settings import KeepaliveSettings
 
         # The index has the lifetime of the provider.
         by_index = idle_lifetime is None

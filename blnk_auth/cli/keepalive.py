@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 
 import click
 
-from .._renewal.keepalive import MOST_WORKERS, KeepaliveReport
+from .._renewal.keepalive import KeepaliveReport
+from .._renewal.keepalive_settings import MOST_WORKERS
 from ..errors import BlnkAuthError, TemporarilyUnavailable
 from .exit_status import CONFIGURATION, INTERRUPTED, OK, SIGN_IN, Failure
 from .options import EPILOG, Duration, Selection, client_options, complete_profile, json_option

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ from support.providers import DAY
 from support.shared_servers import fresh_database
 
 from blnk_auth import BlnkCloud, MemoryStore, OAuthClient, StoreError, Token
-from blnk_auth._renewal.keepalive import KeepaliveRun, KeepaliveSettings, RateLimit
+from blnk_auth._renewal.keepalive import KeepaliveRun
+from blnk_auth._renewal.keepalive_settings import KeepaliveSettings, RateLimit
 from blnk_auth._renewal.stored_record import GrantRecord
 from blnk_auth.stores._sql import SQLStore
 from blnk_auth.stores._sql_schema import records
@@ -209,6 +212,23 @@ def test_a_store_that_is_down_is_given_up(broken: int, failed: int, gives_up: bo
         store.save(key, GrantRecord(token(issued_at=time.time())).to_data(), expected=None)
     report = client.keepalive(idle_lifetime=30 * DAY, workers=1)
     assert (len(report.failed), report.gave_up is not None) == (failed, gives_up)
+
+
+def test_a_pair_that_cannot_be_saved_stops_immediately(blnk_auth_cli: CommandLine) -> None:
+    """With 2: on a full disk each further renewal would cost another user's sign-in."""
+    client = blnk_auth_cli.client()
+    for number in range(10):
+        blnk_auth_cli.give(client, f"s{number}", idle=25 * DAY)
+    with closing(sqlite3.connect(blnk_auth_cli.directory / "tokens.db")) as database:
+        database.execute("CREATE TRIGGER full BEFORE UPDATE ON records BEGIN SELECT RAISE(FAIL, 'disk full'); END")
+        before = database.execute("SELECT * FROM records").fetchall()
+        found = kept_alive(blnk_auth_cli, *DUE, "--workers", "1")
+        assert database.execute("SELECT * FROM records").fetchall() == before
+    assert (found["renewed"], found["sign_in_required"], found["status"]) == (0, [], 2)
+    [failed] = found["failed"]
+    assert "only the memory of this process has it" in failed["error"] == found["gave_up"]
+    assert blnk_auth_cli.sandbox is not None
+    assert blnk_auth_cli.sandbox.counts.token_requests == 1
 
 
 def test_a_wrong_secret_stops_immediately(blnk_auth_cli: CommandLine) -> None:

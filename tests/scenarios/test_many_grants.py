@@ -18,7 +18,8 @@ from support.stores.scripted import ScriptedStore
 from support.token_endpoint import pair, refusal
 
 from blnk_auth import ConfigurationError, KeepaliveReport, MemoryStore, OAuthClient, SignInRequired, SQLiteStore
-from blnk_auth._renewal.keepalive import KeepaliveRun, KeepaliveSettings
+from blnk_auth._renewal.keepalive import KeepaliveRun
+from blnk_auth._renewal.keepalive_settings import KeepaliveSettings
 from blnk_auth._renewal.stored_record import GrantRecord
 
 
