@@ -43,7 +43,7 @@ from blnk_auth import (
     TokenSource,
 )
 from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse
-from blnk_auth._renewal import client_state, single_flight
+from blnk_auth._renewal import operations, single_flight, worker
 from blnk_auth._sign_in import interactive
 from blnk_auth._sign_in.loopback import listen
 
@@ -743,14 +743,17 @@ def test_ctrl_c_ends_it_and_closes_the_listener() -> None:
 class _CtrlC:
     """A trace function that presses Ctrl-C at the nth line which starts a sign-in or waits for it.
 
-    `go_on` is set when the caller waits.
+    `go_on` is set when the caller waits; `pressed_in` is the file of that line, None as long as it was not reached.
     """
 
-    _FILES = (interactive.__file__, client_state.__file__, single_flight.__file__)
+    FILES = (interactive.__file__, operations.__file__, single_flight.__file__, worker.__file__)
+    """All that run between the first line of the sign-in and its wait."""
+
     _WAITS = ("_wait_on_thread", "_wait_in_asyncio", "_wait_in_trio")
 
     def __init__(self, nth: int) -> None:
         self.lines_left = nth
+        self.pressed_in: str | None = None
         self.go_on = threading.Event()
         self._last_lines: dict[FrameType, int] = {}
 
@@ -759,7 +762,7 @@ class _CtrlC:
         waits = caller is not None and caller.f_code.co_qualname in self._WAITS
         if waits and frame.f_code.co_qualname == "Event.wait":
             self.go_on.set()
-        return self._at_line if frame.f_code.co_filename in self._FILES else None
+        return self._at_line if frame.f_code.co_filename in self.FILES else None
 
     def _at_line(self, frame: FrameType, event: str, _arg: object) -> Callable[..., Any]:
         # A line that is reached again is the end of its `with` block, where CPython does not look for signals.
@@ -767,6 +770,7 @@ class _CtrlC:
             self._last_lines[frame] = frame.f_lineno
             self.lines_left -= 1
             if self.lines_left == 0:
+                self.pressed_in = frame.f_code.co_filename
                 raise KeyboardInterrupt
         return self._at_line
 
@@ -789,8 +793,8 @@ def _sign_in_on_trio(client: OAuthClient, **settings: Any) -> None:
     trio.run(partial(client.aauthorize_interactively, "alice", **settings))
 
 
-def _interrupted(sign_in: Callable[..., None], port: int, nth: int) -> bool:
-    """Whether there was an nth line; the sign-in is stuck in the store until the caller waits for it."""
+def _interrupted(sign_in: Callable[..., None], port: int, nth: int) -> str | None:
+    """The file of the nth line, None if there was none; the sign-in is stuck in the store until the caller waits."""
     the_world, ctrl_c, stuck = world(), _CtrlC(nth), threading.Event()
 
     def hang() -> None:
@@ -808,9 +812,9 @@ def _interrupted(sign_in: Callable[..., None], port: int, nth: int) -> bool:
     try:
         sign_in(the_world.client, port=port, open_browser=False, on_url=give_up, timeout=PATIENCE)
     except KeyboardInterrupt:
-        return True
+        return ctrl_c.pressed_in
     except LookupError:
-        return False
+        return None
     finally:
         sys.settrace(before)
         # While the store still hangs, if the sign-in has come that far.
@@ -832,8 +836,9 @@ def test_ctrl_c_at_any_moment_closes_the_port(sign_in: Callable[..., None]) -> N
     """
     with taken() as port:
         pass
-    moments = sum(1 for _ in itertools.takewhile(lambda nth: _interrupted(sign_in, port, nth), itertools.count(1)))
-    assert moments > 30
+    moments = list(itertools.takewhile(bool, (_interrupted(sign_in, port, nth) for nth in itertools.count(1))))
+    assert set(moments) == set(_CtrlC.FILES)
+    assert len(moments) > 30
 
 
 @pytest.mark.parametrize("run", [asyncio.run, trio.run], ids=["asyncio", "trio"])
