@@ -302,17 +302,16 @@ class KeepaliveRun:
         """Save the pair of this grant, if only memory has it. If that fails, end the run, and raise `StoreError`."""
         if current.unsaved is None:
             return
-        why = "another operation on it has not ended"
+        why = ""
         with self._beginning:
             for seconds in (0.0, self._state.policy.cooldown):
                 self._stopped.wait(seconds)
                 try:
                     operation = self._state.operations.begin(lambda events: save_again(current, events))
                     self._state.operations.wait_for(operation)
+                    return
                 except BlnkAuthError as failure:
                     why = failure.problem
-                if current.unsaved is None:
-                    return
             unsaved = StoreError(
                 "the grant was renewed, and its new token pair could not be saved, so that only the memory of this "
                 f"process has it ({why})",
