@@ -30,6 +30,7 @@ from .errors import (
     ProtocolError,
     TemporarilyUnavailable,
     clears_locals,
+    is_number,
     is_text,
     quoted,
     redacted,
@@ -110,7 +111,7 @@ class KubernetesToken:
                 remedy="set `audience` of the serviceAccountToken in the volume, and pass the path of that volume",
             )
         expires_at = claims.get("exp")
-        if isinstance(expires_at, int | float) and expires_at + _LATE < time.time():
+        if is_number(expires_at) and expires_at + _LATE < time.time():
             raise ConfigurationError(
                 f"the token in {quoted(self.path)} has expired and was not replaced",
                 parameter="path",

@@ -87,6 +87,13 @@ def test_what_cannot_be_presented_is_named(tmp_path: Path, parameter: str, conte
     assert leaks([str(caught.value)], ["s3cret"]) == []
 
 
+def test_an_expiry_that_is_not_a_number_is_unknown(tmp_path: Path) -> None:
+    """Then the server decides. True counts as 1 in Python, and would be the first second of 1970."""
+    file = tmp_path / "token"
+    file.write_text(jwt_of(exp=True))
+    assert KubernetesToken(file, audience=AUDIENCE)() == file.read_text()
+
+
 @pytest.mark.parametrize(
     ("parameter", "make"),
     [

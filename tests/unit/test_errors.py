@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -58,6 +59,26 @@ def test_a_copy_is_equal_in_type_and_fields_and_has_no_history(error: BlnkAuthEr
     assert type(made) is type(error)
     assert (str(made), made.fields()) == (str(error), error.fields())
     assert (made.__traceback__, made.__cause__, made.__context__) == (None, None, None)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda error: error,
+        lambda error: error.replace(status_code=404),
+        copy.copy,
+        copy.deepcopy,
+        lambda error: pickle.loads(pickle.dumps(error)),
+    ],
+    ids=["plain", "replaced", "copied", "deeply copied", "pickled"],
+)
+def test_args_str_and_repr_agree(error: BlnkAuthError, made: Callable[[BlnkAuthError], BlnkAuthError]) -> None:
+    """Problem and remedy, however the error was made: no log shows another message than the error has."""
+    shown = made(error.replace(remedy="do"))
+    assert (shown.problem, str(shown)) == ("m", "m; do")
+    assert shown.args == (str(shown),)
+    assert repr(shown) == f"{type(error).__name__}({str(shown)!r})"
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)

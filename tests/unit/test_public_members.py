@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from blnk_auth import StaticToken, TokenSource
+from blnk_auth._renewal.credential import Credential
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -22,6 +23,11 @@ FILE = re.compile(r"(?<![\w/.-])(docs/[\w./-]+\.\w+|[A-Z]{4,}\.md)")
 def test_a_source_has_exactly_the_members_that_were_decided(cls: type, members: str) -> None:
     """A further one is a decision, and a missing one breaks users."""
     assert [name for name in dir(cls) if not name.startswith("_")] == sorted(members.split())
+
+
+def test_a_credential_has_at_most_six_members() -> None:
+    """An auth class needs no more of a source, so that a fixed key and a scripted token are easy to write."""
+    assert len([name for name in dir(Credential) if not name.startswith("_")]) <= 6
 
 
 def referred_to() -> dict[str, str]:
