@@ -18,9 +18,11 @@ from support.stores.scripted import ScriptedStore
 from support.token_endpoint import pair, refusal
 
 from blnk_auth import ConfigurationError, KeepaliveReport, MemoryStore, OAuthClient, SignInRequired, SQLiteStore
+from blnk_auth._renewal import due_grants
 from blnk_auth._renewal.keepalive import KeepaliveRun
 from blnk_auth._renewal.keepalive_settings import KeepaliveSettings
 from blnk_auth._renewal.stored_record import GrantRecord
+from blnk_auth.stores import Record, _due
 
 
 def own_grants(client: OAuthClient, world: ScriptedWorld, *subjects: str) -> None:
@@ -291,6 +293,36 @@ def test_a_record_of_an_earlier_version_is_decided_by_what_it_has(kind: str, tmp
     in_order = ["broken", "s2", "s0"] if kind == "sqlite" else ["broken", "s0", "s2"]
     assert subjects_due(world.client, now + 30 * DAY) == in_order
     assert subjects_due(world.client, now + 3 * DAY) == ["broken", "s2"]
+
+
+def test_each_call_after_an_upgrade_reads_a_bounded_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next calls continue, and read nothing twice. What the index describes is found by every call."""
+    monkeypatch.setattr(due_grants, "_MOST_READ", 7)
+    # Smaller than the bound, so that it holds for a call and not for a page.
+    monkeypatch.setattr(_due, "PAGE", 3)
+    loaded: list[str] = []
+
+    class Watched(SQLiteStore):
+        def load(self, key: str) -> Record | None:
+            loaded.append(key)
+            return super().load(key)
+
+    with Watched(tmp_path / "tokens.db") as store:
+        world = ScriptedWorld(store=store)
+        end = world.clock() + DAY
+        world.client.for_subject("new").adopt(world.token(1, refresh_expires_at=end))
+        keys = [world.client.for_subject(f"s{number:02}").store_key for number in range(20)]
+        for number, key in enumerate(keys):
+            late = 500 * DAY * (number % 2)
+            record = GrantRecord(world.token(number, refresh_expires_at=end + number + late))
+            store.save(key, record.to_data(), expected=None)
+        loaded.clear()
+        due = [f"s{number:02}" for number in range(0, 20, 2)]
+        for first, last in ((0, 7), (7, 14), (14, 20), (20, 20)):
+            found = [source.subject for source in world.client.due(end + 30 * DAY, None)]
+            assert sorted(map(str, found)) == ["new", *due[: (last + 1) // 2]]
+            assert loaded == keys[first:last]
+            loaded.clear()
 
 
 @pytest.mark.parametrize(
