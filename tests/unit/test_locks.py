@@ -21,7 +21,7 @@ NOT_RESET = {
     "_transport.deadline.Deadline._lock": "of one exchange, whose thread and whose timer do not exist in a child",
     "_renewal.worker.Worker._no_work": "Workers drops it in the child",
     "_renewal.single_flight.Flight._lock": "SingleFlight drops it in the child",
-    "_renewal.keepalive.": "of a run: its threads do not exist in a child, where nothing continues it",
+    "_renewal.keepalive": "of a run: its threads do not exist in a child, where nothing continues it",
     "cli.demo.results.CallFigures._lock": "the processes of a demo are started, not forked",
     "testing._clock.Clock._lock": "taken for one addition, by a test, which decides when it forks",
     "testing.sandbox.": "its server is a thread of the parent: a child can only send it requests",
