@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from ..errors import (
     BlnkAuthError,
@@ -53,6 +53,10 @@ _Candidate = tuple[str, bool]
 
 _GIVE_UP_AFTER = 20
 """After so many failures in a row the cause is the server or the store, not a grant."""
+
+_Failing = Literal["reading", "renewing", "asking"]
+"""What is counted as failing: the store while it is read, the store while a grant is renewed, or the server. Each of
+them ends with a success of its own: a replica that cannot be written can be read all the same."""
 
 _PROGRESS_INTERVAL = 0.1
 
@@ -131,7 +135,7 @@ class KeepaliveRun:
         self._beginning = threading.Lock()
         """Taken while a renewal is begun, and while a pair that could not be saved is saved again."""
         self._total: int | None = None
-        self._in_a_row: dict[type[BlnkAuthError], int] = {TemporarilyUnavailable: 0, StoreError: 0}
+        self._in_a_row: dict[_Failing, int] = {"reading": 0, "renewing": 0, "asking": 0}
         self._corrections: list[tuple[str, str, float | None]] = []
 
     def run(self, on_progress: OnProgress | None) -> KeepaliveReport:
@@ -220,26 +224,30 @@ class KeepaliveRun:
 
     def _work(self, candidates: Iterator[_Candidate]) -> None:
         while (candidate := self._next(candidates)) is not None:
+            failing: _Failing = "reading"
             try:
-                self._visit(*candidate)
+                due = self._due(*candidate)
+                failing = "renewing"
+                if due is not None:
+                    self._renew(*due)
             except BlnkAuthError as error:
-                self._record_failure(candidate[0], error)
+                self._record_failure(candidate[0], error, failing)
 
-    def _visit(self, key: str, is_exact: bool) -> None:
+    def _due(self, key: str, is_exact: bool) -> tuple[CurrentToken, Token] | None:
+        """Read a grant: what to renew, and the token that was read; None if it is not due."""
         grant = grant_at(self._state, key)
         stored = None if grant is None else load_record(self._state.store, key)
         record = None if stored is None else GrantRecord.from_data(stored.data, key)
         now = self._state.clock()
         with self._lock:
             self.report.looked_at += 1
-            self._in_a_row[StoreError] = 0
+            self._in_a_row["reading"] = 0
         if grant is None or stored is None or record is None:
-            return
+            return None
         if record.ended is not None:
             self._add(self.report.sign_in_required, grant.subject)
         elif self._settings.is_due(record.token, now):
-            self._renew(self._state.current_token(grant), record.token)
-            return
+            return self._state.current_token(grant), record.token
         elif self._settings.is_unknown(record.token):
             with self._lock:
                 self.report.unknown += 1
@@ -247,6 +255,7 @@ class KeepaliveRun:
         if not is_exact or saved_due_at(stored.data) != due_at:
             with self._lock:
                 self._corrections.append((key, stored.version, due_at))
+        return None
 
     def _renew(self, current: CurrentToken, seen: Token) -> None:
         if not self._may_send(current, self._rate_limit.delay(time.monotonic())):
@@ -289,7 +298,7 @@ class KeepaliveRun:
             self._ensure_saved(current)
         end = refresh_expiry(token, self._settings.idle_lifetime)
         with self._lock:
-            self._in_a_row[TemporarilyUnavailable] = 0
+            self._in_a_row["renewing"] = self._in_a_row["asking"] = 0
             if renewed.written_here:
                 self.report.renewed += 1
             else:
@@ -325,12 +334,12 @@ class KeepaliveRun:
         with self._lock:
             subjects.append(subject)
 
-    def _record_failure(self, key: str, error: BlnkAuthError) -> None:
+    def _record_failure(self, key: str, error: BlnkAuthError, failing: _Failing) -> None:
         """Record a failure. Stop the run if every other grant would fail too."""
         with self._lock:
             self.report.failed.append(KeepaliveFailure(key, error.replace()))
-            for kind in self._in_a_row:
-                self._in_a_row[kind] += isinstance(error, kind)
+            if isinstance(error, StoreError | TemporarilyUnavailable):
+                self._in_a_row[failing if isinstance(error, StoreError) else "asking"] += 1
             is_general = max(self._in_a_row.values()) >= _GIVE_UP_AFTER
         grant = grant_at(self._state, key)
         # What a grant presents to the server in place of a user's sign-in is wrong for that grant alone.

@@ -193,7 +193,7 @@ def test_a_server_that_is_down_is_not_hammered(blnk_auth_cli: CommandLine) -> No
 
 
 @pytest.mark.parametrize(("broken", "failed", "gives_up"), [(40, 20, True), (2, 20, False)], ids=["all", "every other"])
-def test_a_store_that_is_down_is_given_up(broken: int, failed: int, gives_up: bool) -> None:
+def test_records_that_cannot_be_read_here_and_there_do_not_stop_it(broken: int, failed: int, gives_up: bool) -> None:
     """After 20 failed looks in a row it gives up; records that cannot be read here and there do not stop it."""
 
     class Broken(MemoryStore):

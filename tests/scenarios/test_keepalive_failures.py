@@ -67,6 +67,21 @@ def test_a_pair_that_cannot_be_saved_ends_the_run(world: ScriptedWorld, store: F
     assert sorted(form["refresh_token"] for form in world.server.forms) == sorted(f"rt{each}" for each in range(GRANTS))
 
 
+@pytest.mark.parametrize(("broken", "failed"), [("load", 20), ("lock", 20), ("save", 1)])
+@pytest.mark.parametrize("young", [0, GRANTS])
+def test_a_store_that_is_down_is_given_up(
+    world: ScriptedWorld, store: Failing, broken: str, failed: int, young: int
+) -> None:
+    """After 20 failures in a row, also if grants that are not due are read meanwhile, as from a read-only replica."""
+    for number in range(young):
+        world.client.for_subject(f"young{number}").adopt(world.token(number))
+    before, store.broken = store.texts, broken
+    report = world.client.keepalive(**FAST)
+    assert (len(report.failed), len(world.server.requests)) == (failed, broken == "save")
+    assert isinstance(report.gave_up, StoreError)
+    assert (report.renewed, report.sign_in_required, store.texts) == (0, [], before)
+
+
 @pytest.mark.parametrize("failures", [1, 2])
 def test_a_pair_that_is_saved_at_last_is_renewed(world: ScriptedWorld, store: Failing, failures: int) -> None:
     """It is tried again at once and after the cool-down; the run continues, and has no failure to report."""
