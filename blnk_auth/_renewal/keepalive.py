@@ -33,7 +33,7 @@ from ..errors import (
 )
 from ..errors._pickling import public
 from ..stores._calls import call_store, load_record
-from ..stores._due import UNKNOWN, DueStore, Place, due_page, has_index, saved_due_at
+from ..stores._due import UNKNOWN, DueStore, Place, due_page, has_index, note_scan, saved_due_at
 from ..token import Token
 from .client_grants import grant_at
 from .due_grants import note_due
@@ -143,8 +143,10 @@ class KeepaliveRun:
 
         Ctrl-C stops the run after the renewals that are under way. Raises `StoreError` if no grant can be listed.
         """
-        uses_index = self._by_index and has_index(self._state.store)
-        candidates = self._found_by_index() if uses_index else self._listed()
+        is_indexed = has_index(self._state.store)
+        if not is_indexed:
+            note_scan(self._state.store)
+        candidates = self._found_by_index() if is_indexed and self._by_index else self._listed()
         # The first one is found here, so that a store that is down raises an error.
         first = list(itertools.islice(candidates, 1))
         self._work_in_parallel(itertools.chain(first, candidates), on_progress or (lambda _looked_at, _total: None))

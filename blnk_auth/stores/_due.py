@@ -168,7 +168,7 @@ def _checked(
 
 
 def _scanned(store: TokenStore, prefix: str, before: float, after: Place | None) -> list[DueEntry]:
-    _log_once(type(store).__name__)
+    note_scan(store)
     return heapq.nsmallest(_SCANNED_PAGE, _read(store, prefix, before, after))
 
 
@@ -186,6 +186,11 @@ def _read(store: TokenStore, prefix: str, before: float, after: Place | None) ->
             due_at = None if record is None else saved_due_at(record.data)
         if due_at is not None and due_at < before and (after is None or (due_at, key) > after):
             yield DueEntry(due_at, key, due_at > UNKNOWN)
+
+
+def note_scan(store: TokenStore) -> None:
+    """Log that this store has no index, so that all its records are read; once in a process for each kind of store."""
+    _log_once(type(store).__name__)
 
 
 @functools.cache

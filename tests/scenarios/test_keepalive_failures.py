@@ -84,7 +84,7 @@ def test_a_store_that_is_down_is_given_up(
 
 @pytest.mark.parametrize("failures", [1, 2])
 def test_a_pair_that_is_saved_at_last_is_renewed(world: ScriptedWorld, store: Failing, failures: int) -> None:
-    """It is tried again at once and after the cool-down; the run continues, and has no failure to report."""
+    """It is tried again immediately and after the cool-down; the run continues, and has no failure to report."""
     full = StoreError("the disk is full", remedy="free some space")
     store.interfere("save", *[None] * 7, *[full] * failures)
     report = world.client.keepalive(**FAST)

@@ -392,20 +392,38 @@ def test_a_rate_of_less_than_one_in_a_lifetime_waits() -> None:
     assert (report.renewed, report.failed, report.gave_up) == (1, [], None)
 
 
-def test_a_store_without_an_index_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [lambda client: list(client.due(1.0)), lambda client: client.keepalive()],
+        [lambda client: client.keepalive()],
+        [lambda client: client.keepalive(idle_lifetime=DAY)],
+    ],
+    ids=["due and keepalive", "keepalive alone", "keepalive that reads every grant"],
+)
+def test_a_store_without_an_index_is_logged_once(
+    calls: list[Callable[[OAuthClient], object]], request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
     """For each kind of store, and not for each call: every record is read."""
-
-    class Plain(ScriptedStore):
-        """A kind that no other test has."""
-
-    world = ScriptedWorld(store=Plain())
+    # A kind that no other test has.
+    plain = type(f"Plain {request.node.name}", (ScriptedStore,), {})
+    world = ScriptedWorld(store=plain())
     caplog.set_level(logging.INFO, logger="blnk_auth")
     own_grants(world.client, world, "alice", "bob")
     for _ in range(3):
-        assert list(world.client.due(1.0)) == []
-        world.client.keepalive()
+        for call in calls:
+            call(world.client)
     named = [record.getMessage() for record in caplog.records if "has no index" in record.getMessage()]
-    assert named == ["Plain has no index of due grants: every record is read to find them"]
+    assert named == [f"{plain.__name__} has no index of due grants: every record is read to find them"]
+
+
+def test_a_store_with_an_index_is_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nor where every grant is read all the same, because the caller passed an idle lifetime."""
+    world = ScriptedWorld(store=SQLiteStore(tmp_path / "tokens.db"))
+    caplog.set_level(logging.INFO, logger="blnk_auth")
+    world.client.keepalive()
+    world.client.keepalive(idle_lifetime=DAY)
+    assert "has no index" not in caplog.text
 
 
 WRONG: dict[str, Callable[[Any], object]] = {
