@@ -117,13 +117,22 @@ def save_for_ever_in_process(pipe: Connection, open_store: OpenStore, key: str) 
             pipe.send(number)
 
 
-def save_due_for_ever_in_process(pipe: Connection, open_store: OpenStore, key: str) -> None:
-    """For `one_process`: save the record as due, and as not due, again and again."""
+def save_due_for_ever_in_process(_pipe: Connection, open_store: OpenStore, key: str) -> None:
+    """For `one_process`: save the record as due later, and as due, again and again."""
     with handle(open_store) as store:
         _, version = loaded(store, key)
         for due_at in itertools.cycle((5e9, 2.0)):
             version = store.save(key, {DUE_AT: due_at}, expected=version)
-            pipe.send(due_at)
+
+
+def kill_when(process: BaseProcess, condition: Callable[[], bool]) -> None:
+    """Kill the other process as soon as this is true. An assertion fails if it never is."""
+    ends_at = time.monotonic() + LONG
+    while not condition():
+        assert process.is_alive(), "the other process failed: its traceback is on stderr"
+        assert time.monotonic() < ends_at, "nothing was seen of what the other process saves"
+    process.kill()
+    process.join(LONG)
 
 
 def numbered(number: int) -> dict[str, Any]:

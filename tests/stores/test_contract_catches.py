@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import pytest
 
 from blnk_auth.errors import Conflict
-from blnk_auth.stores._due import DueEntry, saved_due_at
 from blnk_auth.stores._memory import MemoryStore
 from blnk_auth.stores._token_store import Record, Version
 from blnk_auth.testing.store_contract import StoreContract
@@ -121,51 +120,7 @@ class ComparesThenSets(MemoryStore):
         return super().save(key, data, expected=record and record.version)
 
 
-class Indexed(MemoryStore):
-    """A sound index, made again for each call."""
-
-    def due(self, prefix: str, before: float, *, after: Any = None, limit: int) -> list[DueEntry]:
-        return self._found(prefix, before, after)[:limit]
-
-    def _found(self, prefix: str, before: float, after: Any) -> list[DueEntry]:
-        records = ((key, self.load(key)) for key in self.keys(prefix))
-        times = ((key, saved_due_at(record.data)) for key, record in records if record is not None)
-        entries = sorted(DueEntry(due_at, key, due_at > 0) for key, due_at in times if due_at is not None)
-        return [each for each in entries if each.due_at < before and (not after or (each.due_at, each.key) > after)]
-
-    def note_due(self, found: Sequence[tuple[str, str, float | None]]) -> None:
-        """Nothing."""
-
-    def repair_due(self, prefix: str) -> Iterator[int]:
-        return iter(())
-
-
-class ForgetsTheUnknown(Indexed):
-    def _found(self, prefix: str, before: float, after: Any) -> list[DueEntry]:
-        return [entry for entry in super()._found(prefix, before, after) if entry.is_exact]
-
-
-class FindsThePrefixAnywhere(Indexed):
-    def _found(self, prefix: str, before: float, after: Any) -> list[DueEntry]:
-        return [each for each in super()._found("", before, after) if prefix.lower() in each.key.lower()]
-
-
-class PagesByTimeAlone(Indexed):
-    def _found(self, prefix: str, before: float, after: Any) -> list[DueEntry]:
-        found = super()._found(prefix, before, None)
-        return [entry for entry in found if after is None or entry.due_at > after[0]]
-
-
-class IncludesTheMoment(Indexed):
-    def _found(self, prefix: str, before: float, after: Any) -> list[DueEntry]:
-        return super()._found(prefix, before + 1, after)
-
-
 CASES: list[tuple[type[MemoryStore], str]] = [
-    (ForgetsTheUnknown, "test_a_copy_is_due_as_its_original"),
-    (FindsThePrefixAnywhere, "test_only_keys_with_the_prefix_are_due"),
-    (PagesByTimeAlone, "test_paging_continues_behind_what_stays_due"),
-    (IncludesTheMoment, "test_a_renewed_record_is_due_later"),
     (KeepsTheCallersDict, "test_what_was_saved_cannot_be_changed_from_outside"),
     (LastWriterWins, "test_creating_an_existing_key_is_a_conflict"),
     (LastWriterWins, "test_a_stale_version_is_a_conflict"),
