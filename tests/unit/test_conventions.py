@@ -141,7 +141,7 @@ OF_OTHERS = {"stores._redis_server": "Redis names an error in the first word of 
 
 
 def test_no_error_is_taken_apart() -> None:
-    """What a program needs to know about an error of ours is a field, so that a message can be reworded."""
+    """What a program needs to know about an error of the package is a field, so that a message can be reworded."""
     assert wrong(lambda _, tree: places_that_take_errors_apart(tree)).keys() == OF_OTHERS.keys()
 
 
