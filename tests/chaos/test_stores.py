@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from chaos.plan import RESTORED
 from chaos.stores import Files, Redis, open_store
+from support.limits import PATIENCE
 from support.server_processes import RedisServer
 
 from blnk_auth import EncryptedStore, StoreError
@@ -55,7 +56,7 @@ def test_redis_is_restored_from_its_backup() -> None:
         server.start()
         store, fault = open_store("redis", {"redis": server.url}), Redis(server)
         version = store.save("alice", {"n": 1}, expected=None)
-        with store.lock("alice", timeout=10):
+        with store.lock("alice", timeout=PATIENCE):
             fault.break_(RESTORED)
             store.save("alice", {"n": 2}, expected=version)
             store.save("bob", {"n": 3}, expected=None)

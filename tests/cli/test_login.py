@@ -17,6 +17,7 @@ import pytest
 from filelock import FileLock
 from support.canary.leaks import leaks
 from support.command_line import SECRET, CommandLine, browser_command, read_until, started
+from support.limits import PATIENCE
 from support.processes import free_port
 
 from blnk_auth.testing.sandbox import Sandbox, browser
@@ -40,7 +41,7 @@ def terminal(command_line: CommandLine, **variables: str) -> Iterator[Any]:
         env=environment,
         cwd=str(command_line.directory),
         encoding="utf-8",
-        timeout=40,
+        timeout=PATIENCE,
         dimensions=(50, 200),
     )
     try:

@@ -12,6 +12,7 @@ import trustme
 from support.api_clients import ClientWorld, Ending, either_way
 from support.grpc_server import Rates, serving_rates
 from support.how_to import run_program
+from support.limits import PATIENCE
 from support.worlds import NO_RENEWAL, ONE_RENEWAL
 
 from blnk_auth import SignInRequired, TokenSource
@@ -52,9 +53,9 @@ def test_a_call_is_answered(world: ClientWorld, rates: Rates, alice: TokenSource
     names = page(alice, rates)
     with grpc.secure_channel(rates.target, names["credentials"]) as secure:
         get = intercepted(secure, names)
-        assert get(b"EUR", timeout=20) == b"EUR 1.08"
+        assert get(b"EUR", timeout=PATIENCE) == b"EUR 1.08"
         world.end(ending)
-        assert get(b"EUR", timeout=20) == b"EUR 1.08"
+        assert get(b"EUR", timeout=PATIENCE) == b"EUR 1.08"
     assert world.renewals == ONE_RENEWAL
     assert world.rejections == (ending == "rejected")
 
@@ -79,7 +80,7 @@ def test_many_calls_cost_one_renewal(world: ClientWorld, rates: Rates, alice: To
     with grpc.secure_channel(rates.target, names["credentials"]) as secure, ThreadPoolExecutor(20) as threads:
         get = intercepted(secure, names)
         world.end(ending)
-        answers = list(threads.map(lambda _: get(b"EUR", timeout=20), range(20)))
+        answers = list(threads.map(lambda _: get(b"EUR", timeout=PATIENCE), range(20)))
     assert answers == [b"EUR 1.08"] * 20
     assert world.renewals == ONE_RENEWAL
 
@@ -92,11 +93,11 @@ def test_the_plugin_alone_renews_what_has_expired(
     names = page(alice, rates)
     with grpc.secure_channel(prefix + rates.target, names["credentials"]) as channel:
         world.expire()
-        assert channel.unary_unary(GET)(b"EUR", timeout=20) == b"EUR 1.08"
+        assert channel.unary_unary(GET)(b"EUR", timeout=PATIENCE) == b"EUR 1.08"
         assert world.renewals == ONE_RENEWAL
         world.end("rejected")
         with pytest.raises(grpc.RpcError) as failure:
-            channel.unary_unary(GET)(b"EUR", timeout=20)
+            channel.unary_unary(GET)(b"EUR", timeout=PATIENCE)
     assert failure.value.code() is grpc.StatusCode.UNAUTHENTICATED
     assert world.renewals == ONE_RENEWAL
 
@@ -105,7 +106,7 @@ def test_a_stream_outlives_its_token(world: ClientWorld, rates: Rates, alice: To
     """Nothing is renewed for a stream that is open, also if its token has expired."""
     names = page(alice, rates)
     with grpc.secure_channel(rates.target, names["credentials"]) as channel:
-        stream = channel.unary_stream("/acme.Rates/Watch")(b"xxx", timeout=20)
+        stream = channel.unary_stream("/acme.Rates/Watch")(b"xxx", timeout=PATIENCE)
         assert next(stream) == b"1.08"
         world.expire()
         assert list(stream) == [b"1.08"] * 2
@@ -118,7 +119,7 @@ def test_a_token_that_is_rejected_again_reaches_the_caller(world: ClientWorld, c
     with serving_rates(ca, lambda _: accepted.pop(0)) as rates:
         names = page(world.alice_for(f"https://{rates.target}"), rates)
         with grpc.secure_channel(rates.target, names["credentials"]) as secure, pytest.raises(grpc.RpcError) as failure:
-            intercepted(secure, names)(b"EUR", timeout=20)
+            intercepted(secure, names)(b"EUR", timeout=PATIENCE)
     assert failure.value.code() is grpc.StatusCode.UNAUTHENTICATED
     assert accepted == []
     assert world.renewals == ONE_RENEWAL
@@ -147,7 +148,7 @@ def test_an_origin_that_is_not_listed_gets_no_token(world: ClientWorld, rates: R
     plugin = grpc.metadata_call_credentials(names["TokenOf"](bob))
     credentials = grpc.composite_channel_credentials(grpc.ssl_channel_credentials(), plugin)
     with grpc.secure_channel(rates.target, credentials) as channel, pytest.raises(grpc.RpcError):
-        channel.unary_unary(GET)(b"EUR", timeout=20)
+        channel.unary_unary(GET)(b"EUR", timeout=PATIENCE)
     assert rates.authorizations[-1] is None
     assert f"https://{rates.target}" in world.events.wait_for("token_withheld").detail
 
@@ -158,9 +159,9 @@ def test_without_a_token_the_caller_gets_the_error(world: ClientWorld, rates: Ra
     with grpc.secure_channel(rates.target, names["credentials"]) as secure:
         alice.forget()
         with pytest.raises(SignInRequired):
-            intercepted(secure, names)(b"EUR", timeout=20)
+            intercepted(secure, names)(b"EUR", timeout=PATIENCE)
         with pytest.raises(grpc.RpcError) as failure:
-            secure.unary_unary(GET)(b"EUR", timeout=20)
+            secure.unary_unary(GET)(b"EUR", timeout=PATIENCE)
     assert failure.value.code() is grpc.StatusCode.UNAVAILABLE
     assert "authoriz" in failure.value.details()
 
@@ -174,7 +175,7 @@ def test_without_tls_only_metadata_by_hand_is_sent(world: ClientWorld) -> None:
         by_plugin = grpc.access_token_call_credentials(alice.token().access_token)
         with grpc.insecure_channel(rates.target) as channel:
             get = channel.unary_unary(GET)
-            assert get(b"EUR", timeout=20, metadata=metadata) == b"EUR 1.08"
+            assert get(b"EUR", timeout=PATIENCE, metadata=metadata) == b"EUR 1.08"
             with pytest.raises(grpc.RpcError, match="security level"):
-                get(b"EUR", timeout=20, credentials=by_plugin)
+                get(b"EUR", timeout=PATIENCE, credentials=by_plugin)
     assert len(rates.authorizations) == 1

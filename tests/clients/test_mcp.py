@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from support.api_clients import RENEWED, ClientWorld, Ending, either_way
 from support.how_to import run_program
+from support.limits import PATIENCE
 from support.mcp_server import serving_calculator
 from support.worlds import ONE_RENEWAL
 
@@ -21,7 +22,7 @@ streamable_http = pytest.importorskip("mcp.client.streamable_http")
 async def call_around(world: ClientWorld, ending: Ending, alice: TokenSource, url: str, mode: str) -> None:
     """Two tool calls in one session, with the token's end between them."""
     async with (
-        httpx2.AsyncClient(auth=Auth(alice), timeout=20, trust_env=False) as http,
+        httpx2.AsyncClient(auth=Auth(alice), timeout=PATIENCE, trust_env=False) as http,
         mcp.Client(streamable_http.streamable_http_client(url, http_client=http), mode=mode) as client,
     ):
         assert (await client.call_tool("add", {"a": 1, "b": 2})).structured_content == {"result": 3}
@@ -46,7 +47,7 @@ def test_the_mcp_server_of_blnk_is_called(world: ClientWorld, ending: Ending) ->
 
     async def main() -> list[str]:
         async with (
-            httpx2.AsyncClient(auth=Auth(world.signed_in()), timeout=20, trust_env=False) as http,
+            httpx2.AsyncClient(auth=Auth(world.signed_in()), timeout=PATIENCE, trust_env=False) as http,
             mcp.Client(streamable_http.streamable_http_client(url, http_client=http)) as blnk,
         ):
             assert [tool.name for tool in (await blnk.list_tools()).tools] == ["list_ledgers", "create_ledger"]

@@ -16,6 +16,7 @@ import httpx
 import httpx2
 import pytest
 from starlette.types import ASGIApp
+from support.limits import PATIENCE
 from support.mcp_server import add, serving
 
 from blnk_auth import Auth, AuthorizationRequest, ClientMetadata, ProtectedResource, TokenSource
@@ -87,7 +88,7 @@ def running(served: Served) -> Iterator[tuple[str, Any]]:
 
 async def through_mcp(url: str, source: TokenSource) -> Any:
     async with (
-        httpx2.AsyncClient(auth=Auth(source), timeout=20, trust_env=False) as http,
+        httpx2.AsyncClient(auth=Auth(source), timeout=PATIENCE, trust_env=False) as http,
         mcp.Client(streamable_http.streamable_http_client(url, http_client=http)) as client,
     ):
         return (await client.call_tool("add", {"a": 1, "b": 2})).structured_content

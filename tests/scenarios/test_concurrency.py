@@ -149,7 +149,7 @@ def test_f03_threads_and_tasks_share_one_renewal(world: World, kind: Kind) -> No
     world.sandbox.token_latency = 0.2
     with Kind("requests", "sync").open(alice) as threads, kind.open(alice) as tasks:
         calls = [http.start("GET", world.url) for _ in range(25) for http in (threads, tasks)]
-        assert all_ok([call.result(10) for call in calls])
+        assert all_ok([call.result(PATIENCE) for call in calls])
     assert_renewed_once(world.sandbox)
 
 
@@ -160,7 +160,7 @@ def test_f03_all_clients_together_share_one_renewal(world: World) -> None:
     with ExitStack() as stack:
         clients = [stack.enter_context(kind.open(alice)) for kind in KINDS]
         calls = [http.start("GET", world.url) for _ in range(8) for http in clients]
-        assert all_ok([call.result(10) for call in calls])
+        assert all_ok([call.result(PATIENCE) for call in calls])
     assert_renewed_once(world.sandbox)
 
 

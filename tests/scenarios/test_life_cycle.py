@@ -327,7 +327,7 @@ auth = RequestsAuth(client.for_subject("alice"))
 
 
 def status(path):
-    return requests.get(os.environ["SANDBOX"] + path, auth=auth, timeout=20).status_code
+    return requests.get(os.environ["SANDBOX"] + path, auth=auth, timeout=60).status_code
 
 
 # With --preload this runs in the master: every worker inherits the open store and the cached token.

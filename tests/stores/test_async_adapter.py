@@ -129,10 +129,10 @@ def test_a_lock_that_fails_is_reported() -> None:
             raise StoreError("the lease was lost")
 
     store = AsyncStoreAdapter(Failing())
-    with raises(StoreError, problem="no lock for you"), store.lock("refused", timeout=1):
+    with raises(StoreError, problem="no lock for you"), store.lock("refused", timeout=PATIENCE):
         pytest.fail("it was not had")
     entered = False
-    with raises(StoreError, problem="the lease was lost"), store.lock("alice", timeout=1):
+    with raises(StoreError, problem="the lease was lost"), store.lock("alice", timeout=PATIENCE):
         entered = True
     assert entered
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
+from support.limits import PATIENCE
 
 from blnk_auth.errors import Conflict
 from blnk_auth.stores._memory import MemoryStore
@@ -107,17 +108,20 @@ class ComparesThenSets(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.two_writers = threading.Barrier(2)
+        self.first_writer = threading.Lock()
+        self.second_has_saved = threading.Event()
 
     def save(self, key: str, data: dict[str, Any], *, expected: Version | None) -> Version:
         record = self.load(key)
         if expected != (record and record.version):
             raise Conflict(key)
-        if expected is not None:
-            with suppress(threading.BrokenBarrierError):
-                self.two_writers.wait(1)
+        if expected is not None and self.first_writer.acquire(blocking=False):
+            self.second_has_saved.wait(PATIENCE)
         record = self.load(key)
-        return super().save(key, data, expected=record and record.version)
+        version = super().save(key, data, expected=record and record.version)
+        if expected is not None:
+            self.second_has_saved.set()
+        return version
 
 
 CASES: list[tuple[type[MemoryStore], str]] = [

@@ -445,7 +445,7 @@ def test_f67_a_keyring_is_asked_by_one_at_a_time(service: str) -> None:
 
     with ThreadPoolExecutor(6) as threads:
         for done in [threads.submit(work, number) for number in range(6)]:
-            done.result(60)
+            done.result(PATIENCE)
 
 
 def test_many_keys_are_listed(store: KeyringStore, backend: MemoryKeyring) -> None:

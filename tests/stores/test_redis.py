@@ -458,8 +458,8 @@ def test_a_sentinel_will_do(tmp_path: Any) -> None:
         raw, admin = stack.enter_context(replica.client()), stack.enter_context(sentinel.client())
         wait_until(lambda: raw.info("replication")["master_link_status"] == "up", "the replica is in step")
         wait_until(lambda: admin.execute_command("SENTINEL MASTER", "main")["num-slaves"] == 1, "it is known")
-        watcher = Sentinel([("127.0.0.1", sentinel.port)], socket_timeout=5)
-        store = RedisStore(stack.enter_context(watcher.master_for("main", socket_timeout=5)), lease=1.0)
+        watcher = Sentinel([("127.0.0.1", sentinel.port)], socket_timeout=PATIENCE)
+        store = RedisStore(stack.enter_context(watcher.master_for("main", socket_timeout=PATIENCE)), lease=1.0)
         version = store.save("alice", {"n": 1}, expected=None)
         with store.lock("alice", timeout=PATIENCE):
             version = store.save("alice", {"n": 2}, expected=version)

@@ -39,7 +39,7 @@ def main() -> None:
     source = api.for_subject("me", sign_in="browser" if settings.get("in_browser") else ask)
     say("ready")
     hear()
-    with httpx.Client(auth=Auth(source), trust_env=False, timeout=30) as http:
+    with httpx.Client(auth=Auth(source), trust_env=False, timeout=60) as http:
         try:
             say({"status": http.get(settings["url"]).status_code})
         except BlnkAuthError as error:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from support.limits import PATIENCE
 
 from blnk_auth import MemoryStore, OAuthClient, Token, TokenSource
 from blnk_auth.testing import Clock, Fault, Sandbox, assert_no_reuse, assert_no_secret_in, assert_renewed_once
@@ -82,7 +83,7 @@ def test_a_renewal_in_the_background_is_waited_for(sandbox: Sandbox) -> None:
     sandbox.fail(Fault(delay=0.2))
     renewal = threading.Thread(target=alice.renew)
     renewal.start()
-    assert_renewed_once(sandbox, timeout=60)
+    assert_renewed_once(sandbox, timeout=PATIENCE)
     renewal.join()
 
 
@@ -218,4 +219,4 @@ def test_many_threads_may_assert(sandbox: Sandbox) -> None:
         issuing = [threads.submit(sandbox.issue) for _ in range(200)]
         searching = [threads.submit(assert_no_secret_in, "nothing", sandbox) for _ in range(20)]
         for each in (*issuing, *searching):
-            each.result(timeout=60)
+            each.result(timeout=PATIENCE)

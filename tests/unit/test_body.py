@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from support.canary.leaks import leaks
 from support.errors import raises
+from support.limits import PATIENCE
 
 from blnk_auth import ProtocolError
 from blnk_auth._protocol.http_messages import NoResponse
@@ -222,7 +223,7 @@ def test_a_connection_is_cut_although_it_was_wrapped_since() -> None:
         deadline.watch(ours)
         wrapped = socket.socket(fileno=ours.detach())
         with wrapped:
-            wrapped.settimeout(30)
+            wrapped.settimeout(PATIENCE)
             assert wrapped.recv(1) == b""
             cut.set()
         assert deadline.has_passed
@@ -242,5 +243,5 @@ def test_a_connection_that_is_watched_too_late_is_cut_immediately() -> None:
     assert deadline.has_passed
     with ours, theirs, deadline:
         deadline.watch(ours)
-        ours.settimeout(30)
+        ours.settimeout(PATIENCE)
         assert ours.recv(1) == b""

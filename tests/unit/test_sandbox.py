@@ -500,11 +500,11 @@ def test_hanging_request_ends_with_the_sandbox() -> None:
     with (
         ThreadPoolExecutor(1) as threads,
         Sandbox() as sandbox,
-        httpx.Client(base_url=sandbox.origin, timeout=60) as http,
+        httpx.Client(base_url=sandbox.origin, timeout=PATIENCE) as http,
     ):
         sandbox.fail(Fault(hang=True))
         hanging = threads.submit(refresh, sandbox, http, sandbox.issue()["refresh_token"])
-        sandbox.wait_for_token_requests(1)
+        sandbox.wait_for_token_requests(1, PATIENCE)
         assert httpx.get(f"{sandbox.origin}/_sandbox/counts").json()["token_requests"] == 1
         assert not hanging.done()
         sandbox.__exit__(None, None, None)
@@ -576,9 +576,9 @@ def test_latency_holds_back_the_answer_after_the_rotation(sandbox: Sandbox) -> N
     """While a slow answer is under way its rotation is done, and other requests are answered."""
     sandbox.token_latency = 3600
     answer = sandbox.issue()
-    with ThreadPoolExecutor(1) as threads, httpx.Client(base_url=sandbox.origin, timeout=60) as slow:
+    with ThreadPoolExecutor(1) as threads, httpx.Client(base_url=sandbox.origin, timeout=PATIENCE) as slow:
         held_back = threads.submit(refresh, sandbox, slow, answer["refresh_token"])
-        sandbox.wait_for_token_requests(1)
+        sandbox.wait_for_token_requests(1, PATIENCE)
         assert httpx.get(f"{sandbox.origin}/data/x", headers=bearer(answer)).status_code == 200
         assert sandbox.counts.refreshes == 1
         assert not held_back.done()
@@ -650,7 +650,7 @@ def test_waiting_ends_when_the_request_arrives(sandbox: Sandbox, http: httpx.Cli
 
     def wait_for_each() -> None:
         for n in range(1, 101):
-            sandbox.wait_for_token_requests(n, timeout=30)
+            sandbox.wait_for_token_requests(n, PATIENCE)
 
     with ThreadPoolExecutor(1) as threads:
         waiter = threads.submit(wait_for_each)
@@ -760,14 +760,14 @@ def test_sandbox_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG), ThreadPoolExecutor(1) as threads, Sandbox() as sandbox:
         sandbox.fail(Fault(delay=3600))
         threads.submit(_post_and_forget, sandbox.origin)
-        sandbox.wait_for_token_requests(1)
+        sandbox.wait_for_token_requests(1, PATIENCE)
         sandbox.__exit__(None, None, None)
     assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
 
 
 def _post_and_forget(origin: str) -> None:
     with pytest.raises(httpx.TransportError):
-        httpx.post(f"{origin}/oauth/token", timeout=60)
+        httpx.post(f"{origin}/oauth/token", timeout=PATIENCE)
 
 
 def test_rotation_is_atomic_under_64_threads(sandbox: Sandbox) -> None:
@@ -776,7 +776,7 @@ def test_rotation_is_atomic_under_64_threads(sandbox: Sandbox) -> None:
     together = threading.Barrier(64)
 
     def attempt(_: int) -> int:
-        with httpx.Client(base_url=sandbox.origin, timeout=60) as http:
+        with httpx.Client(base_url=sandbox.origin, timeout=PATIENCE) as http:
             together.wait(PATIENCE)
             return refresh(sandbox, http, answer["refresh_token"]).status_code
 

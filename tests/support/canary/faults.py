@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from support.limits import PATIENCE
 from support.sites import Reply
 
 from blnk_auth import RenewalPolicy
@@ -143,7 +144,7 @@ def _deep(_: Heard, world: World) -> Reply:
 
 
 def _hang(heard: Heard, world: World) -> Reply:
-    world.server.released.wait(20)
+    world.server.released.wait(PATIENCE)
     raise Cut
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from support.limits import PATIENCE
+
 from blnk_auth import (
     AiohttpAuth,
     Auth,
@@ -104,7 +106,7 @@ CALLS: dict[str, Call] = {
     ),
     "authorize_device(on_prompt=)": lambda world, value: world.client().authorize_device("a", on_prompt=value),
     "authorize_interactively(pasted=)": lambda world, value: world.client().authorize_interactively(
-        "a", pasted=[value], listen=False, open_browser=False, timeout=5
+        "a", pasted=[value], listen=False, open_browser=False, timeout=PATIENCE
     ),
     "authorize_interactively(port=)": lambda world, value: world.client().authorize_interactively("a", port=value),
     "finish_authorization(unechoed_state=)": lambda world, value: world.client().finish_authorization(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+from support.limits import PATIENCE
+
 from blnk_auth import AuthorizationRequest, OAuthClient, SignInRequired
 from blnk_auth._renewal.current_token import CurrentToken
 from blnk_auth._resource.request_sign_in import RequestSignIn
@@ -21,10 +23,10 @@ def _sign_in(
     source = client.for_subject("alice")
     current = cast("CurrentToken", source._credential)
     needed = SignInRequired("a sign-in is needed", reason=cast("Any", reason), subject="alice", scope=scope)
-    flight = world.look_at(RequestSignIn(how, 5.0)).begin(
+    flight = world.look_at(RequestSignIn(how, PATIENCE)).begin(
         current, reason=needed, package="httpx", scope=scope, rejected=current.cached
     )
-    flight.wait(30.0)
+    flight.wait(PATIENCE)
     return world.look_at(source)
 
 

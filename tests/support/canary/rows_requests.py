@@ -13,6 +13,7 @@ import httpx
 import httpx2
 import requests
 import trio
+from support.limits import PATIENCE
 from support.sites import Reply
 
 from blnk_auth import AiohttpAuth, Auth, Httpx2Auth, HttpxAuth, RequestsAuth, StaticToken
@@ -42,7 +43,7 @@ def by_requests_with_auth(world: World, source: Any, url: str) -> object:
 def _by_session(world: World, auth: Any, url: str) -> object:
     with requests.Session() as session:
         session.auth = world.look_at(auth)
-        return world.look_at(session.get(url, timeout=20, allow_redirects=True), session)
+        return world.look_at(session.get(url, timeout=PATIENCE, allow_redirects=True), session)
 
 
 def _by(package: Any, auth: type) -> Send:

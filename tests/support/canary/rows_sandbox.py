@@ -6,6 +6,7 @@ import contextlib
 
 import httpx
 from support.command_line import command, finish, started
+from support.limits import PATIENCE
 
 from blnk_auth import BlnkCloud, HttpxAuth, OAuthClient
 from blnk_auth.testing import Counts, Fault, Sandbox, assert_no_reuse, assert_no_secret_in, assert_renewed_once
@@ -47,7 +48,7 @@ def a_sandbox(world: World) -> object:
         sandbox.revoke_access_tokens("alice")
         with httpx.Client(auth=HttpxAuth(source), verify=False) as http:
             http.get(f"{sandbox.origin}/data/ledgers")
-        sandbox.wait_for_token_requests(1)
+        sandbox.wait_for_token_requests(1, PATIENCE)
         assert len(sandbox.secrets) > 1
         assert_no_reuse(sandbox)
         assert_no_secret_in([repr(sandbox), source, sandbox.requests], sandbox)
@@ -89,7 +90,7 @@ def blnk_auth_sandbox(world: World) -> object:
     """It prints the secret of the client that it has made for the user, and no token."""
     with started("sandbox", "--port", "0", "--idle-exit", "1s") as (process, output):
         text = "".join(iter(output.readline, ""))
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
     world.watch.shown.append(Shown("output of sandbox", text))
     assert "client_secret" in text
     assert "blnk_at_" not in text

@@ -8,6 +8,8 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, build_opener, urlopen
 
+from support.limits import PATIENCE
+
 from blnk_auth import AuthorizationRequest, DeviceAuthorization, OAuthClient
 
 from .faults import BROKEN, CALLABLES, ONE_OF_EACH, STORE, TOKEN_REQUEST, quotes
@@ -158,7 +160,7 @@ def a_callback_with_two_codes(world: World) -> object:
 def _visit(world: World, url: str) -> None:
     """A browser has no log."""
     try:
-        with urlopen(url, timeout=20) as page:
+        with urlopen(url, timeout=PATIENCE) as page:
             world.look_at(page.read().decode())
     except HTTPError as page:
         world.look_at(page.read().decode())
@@ -185,7 +187,7 @@ def signing_in_interactively(world: World) -> object:
         "alice",
         open_browser=False,
         on_url=lambda url: browse(world, url, first="code=Unknown-Code-0f-Nobody"),
-        timeout=20,
+        timeout=PATIENCE,
     )
 
 
@@ -199,7 +201,7 @@ class _Stays(HTTPRedirectHandler):
 def _open(world: World, url: str) -> None:
     """Opens the address of the listener, and comes back from the server."""
     try:
-        with build_opener(_Stays()).open(url, timeout=20) as page:
+        with build_opener(_Stays()).open(url, timeout=PATIENCE) as page:
             world.look_at(page.read().decode())
     except HTTPError as redirect:
         _visit(world, world.callback(redirect.headers["Location"]))
@@ -214,14 +216,14 @@ def signing_in_interactively_with_a_pushed_request(world: World) -> object:
         world.stack.callback(thread.join)
         thread.start()
 
-    return _pushing(world).authorize_interactively("alice", open_browser=False, on_url=browse_to, timeout=20)
+    return _pushing(world).authorize_interactively("alice", open_browser=False, on_url=browse_to, timeout=PATIENCE)
 
 
 @row("OAuthClient.aauthorize_interactively", further=TOKEN_REQUEST)
 async def signing_in_interactively_in_a_task(world: World) -> object:
     """The same, awaited."""
     return await world.client().aauthorize_interactively(
-        "alice", open_browser=False, on_url=lambda url: browse(world, url), timeout=20
+        "alice", open_browser=False, on_url=lambda url: browse(world, url), timeout=PATIENCE
     )
 
 
@@ -250,7 +252,7 @@ def signing_in_by_pasting(world: World) -> object:
             pasted=paste,
             on_url=urls.append,
             on_problem=problems.append,
-            timeout=20,
+            timeout=PATIENCE,
         )
     finally:
         world.look_at(*problems)

@@ -15,6 +15,7 @@ import pymysql
 import redis
 from key_value.aio.stores.memory import MemoryStore as KeyValueMemoryStore
 from sqlalchemy import create_engine, make_url
+from support.limits import PATIENCE
 from support.stores.async_stores import AsyncSQLiteStore
 from support.stores.keyrings import BrokenKeyring, MemoryKeyring
 
@@ -172,7 +173,7 @@ def pair(world: World) -> dict[str, Any]:
 def used(world: World, opened: Open) -> object:
     """Every verb, then closed."""
     store = world.look_at(opened(world))
-    with store.lock(KEY, timeout=5):
+    with store.lock(KEY, timeout=PATIENCE):
         version = store.save(KEY, pair(world), expected=None)
     world.look_at(store.load(KEY))
     store.save(KEY, pair(world), expected=version)
@@ -210,7 +211,7 @@ def locked_by_another(world: World, opened: Open) -> object:
     """The lock of a key is not free."""
     store = world.look_at(opened(world))
     store.save(KEY, pair(world), expected=None)
-    with store.lock(KEY, timeout=5), store.lock(KEY, timeout=0):
+    with store.lock(KEY, timeout=PATIENCE), store.lock(KEY, timeout=0):
         return None
 
 
