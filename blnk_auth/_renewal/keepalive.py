@@ -5,8 +5,9 @@ Used by `OAuthClient.keepalive` and `blnk-auth keepalive`. What it promises:
 * Any number of hosts may run it at the same time, and each due grant is renewed once. Each is read immediately before
   it is renewed, and renewed only if that token is still the stored one once the run has the store's lock.
 * A store's index is only a hint which grants to read. Memory does not grow with the number of grants.
-* While the server asked this client to wait (`Retry-After`), nothing is sent. The run stops after failures that would
-  repeat for every other grant.
+* While the server asked this client to wait (`Retry-After`), nothing is sent. The run waits for at most ten minutes
+  between two renewals that succeed, and stops if the server asks for more.
+* The run stops after failures that would repeat for every other grant.
 * A new pair that cannot be saved ends the run: each further renewal would spend another user's refresh token. With
   several workers, renewals that have begun by then are ended, and no other is begun.
 
@@ -39,6 +40,7 @@ from .client_grants import grant_at
 from .due_grants import note_due
 from .grant_operations import save_again
 from .keepalive_settings import CLOCK_AHEAD, KeepaliveSettings, RateLimit
+from .server_pause import asked_to_wait
 from .single_flight import Flight
 from .stored_record import GrantRecord, refresh_expiry
 
@@ -53,6 +55,10 @@ _Candidate = tuple[str, bool]
 
 _GIVE_UP_AFTER = 20
 """After so many failures in a row the cause is the server or the store, not a grant."""
+
+_LONGEST_WAIT = 600.0
+"""Seconds since the last success for which the run continues although the server asks it to wait. The next run does the
+rest: a server that is down and asks for an hour each time would keep this one for days."""
 
 _Failing = Literal["reading", "renewing", "asking"]
 """What is counted as failing: the store while it is read, the store while a grant is renewed, or the server. Each of
@@ -136,6 +142,8 @@ class KeepaliveRun:
         """Taken while a renewal is begun, and while a pair that could not be saved is saved again."""
         self._total: int | None = None
         self._in_a_row: dict[_Failing, int] = {"reading": 0, "renewing": 0, "asking": 0}
+        self._waits_since: float | None = None
+        """When the run first waited for the server after its last success, in UTC epoch seconds."""
         self._corrections: list[tuple[str, str, float | None]] = []
 
     def run(self, on_progress: OnProgress | None) -> KeepaliveReport:
@@ -274,9 +282,31 @@ class KeepaliveRun:
                     raise
 
     def _may_send(self, current: CurrentToken, delay: float) -> bool:
-        """Wait for so many seconds, and as long as the server asked this client to; False if the run has ended."""
+        """Wait for so many seconds, and as long as the server asked this client to; False if the run has ended.
+
+        If the server asks for too long, the run ends. If it is one of several parties, only this grant fails: raises
+        `TemporarilyUnavailable`.
+        """
+        pause = self._pause_left(current)
+        if pause and self._is_too_long(pause):
+            error = asked_to_wait(pause)
+            if current.grant.target is not None:
+                raise error
+            self._give_up(error)
+            return False
+        return not self._wait(max(delay, pause))
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait. Returns whether the run has ended."""
         # A very low rate asks for more seconds than a thread can wait.
-        return not self._stopped.wait(min(max(delay, self._pause_left(current)), threading.TIMEOUT_MAX))
+        return self._stopped.wait(min(seconds, threading.TIMEOUT_MAX))
+
+    def _is_too_long(self, pause: float) -> bool:
+        now = self._state.clock()
+        with self._lock:
+            if self._waits_since is None or self._waits_since > now:
+                self._waits_since = now
+            return now + pause - self._waits_since > _LONGEST_WAIT
 
     def _pause_left(self, current: CurrentToken) -> float:
         return self._state.pause.left(current.grant.target, self._state.clock(), early=True)
@@ -301,6 +331,7 @@ class KeepaliveRun:
         end = refresh_expiry(token, self._settings.idle_lifetime)
         with self._lock:
             self._in_a_row["renewing"] = self._in_a_row["asking"] = 0
+            self._waits_since = None
             if renewed.written_here:
                 self.report.renewed += 1
             else:

@@ -1,8 +1,9 @@
-"""How long the authorization server asked this client to wait: one `Retry-After` holds for all grants of the client.
+"""How long the authorization server asked this client to wait: one `Retry-After` for all grants of one `OAuthClient`.
 
 Used by the renewal, which asks before each request, and by `keepalive`, which waits. What this file promises:
 
-* While a pause lasts, no renewal of this client in this process is sent. Each fails with the time that is left.
+* While a pause lasts, no renewal of this `OAuthClient` object is sent. Each fails with the time that is left. Another
+  object with the same registration may have another clock and another policy, so it has pauses of its own.
 * The answer to an early renewal, whose token still works, holds for other early renewals and for keepalive. A renewal
   that a caller needs is sent all the same: some servers refuse early renewals only.
 * Where a server stands for several parties (bLink's banks), each party has a pause of its own.
@@ -72,8 +73,13 @@ class ServerPause:
         """Raise `TemporarilyUnavailable` while the pause lasts."""
         left = self.left(target, now, early=early)
         if left > 0:
-            raise TemporarilyUnavailable(
-                "the authorization server asked this client to wait (Retry-After)",
-                remedy="try again when that time is over",
-                retry_after=left,
-            )
+            raise asked_to_wait(left)
+
+
+def asked_to_wait(left: float) -> TemporarilyUnavailable:
+    """The error for a request that is not sent. `left`: seconds until it may be sent."""
+    return TemporarilyUnavailable(
+        "the authorization server asked this client to wait (Retry-After)",
+        remedy="try again when that time is over",
+        retry_after=left,
+    )

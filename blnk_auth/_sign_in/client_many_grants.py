@@ -112,8 +112,10 @@ class ClientManyGrants:
         Any number of hosts may run it at the same time: each due grant is renewed once. Blocks until all are renewed;
         Ctrl-C ends it after the renewals that are under way. For asyncio and trio: `akeepalive`.
 
-        A server or a store that is down ends it early (`gave_up`). So does the first new pair that cannot be saved: it
-        is in the memory of this process only, which tries to save it at each later use of that grant.
+        A `Retry-After` of the server is obeyed. The run ends early (`gave_up`) if it would wait for more than ten
+        minutes since its last renewal, and if the server or the store is down; the next run does the rest. It also ends
+        at the first new pair that cannot be saved: that pair is in the memory of this process only, which tries to save
+        it at each later use of the grant.
 
         Args:
             horizon: Seconds. What would expire within this time is renewed; the default is seven days.

@@ -67,6 +67,12 @@ def kept_alive(command_line: CommandLine, *arguments: str) -> dict[str, Any]:
     return found
 
 
+def rows(command_line: CommandLine) -> list[Any]:
+    """Everything stored, byte for byte."""
+    with closing(sqlite3.connect(command_line.directory / "tokens.db")) as database:
+        return database.execute("SELECT * FROM records ORDER BY 1").fetchall()
+
+
 def test_several_profiles_in_one_run(blnk_auth_cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Named, or all of the file; one that cannot be used is reported, and the others are kept alive all the same."""
     monkeypatch.setenv("SANDBOX_SECRET", SECRET)
@@ -179,17 +185,20 @@ def test_a_failure_ends_with_2_and_the_others_go_on(blnk_auth_cli: CommandLine) 
     assert (found["renewed"], len(found["failed"]), found["gave_up"], found["status"]) == (4, 1, None, 2)
 
 
-def test_a_server_that_is_down_is_not_hammered(blnk_auth_cli: CommandLine) -> None:
-    """After 20 failures in a row it gives up, instead of asking once for each of the others."""
+@pytest.mark.parametrize(("headers", "sent"), [({}, 20), ({"Retry-After": "3600"}, 1)])
+def test_a_server_that_is_down_is_not_hammered(blnk_auth_cli: CommandLine, headers: dict[str, str], sent: int) -> None:
+    """It gives up after 20 failures in a row, or immediately if it would wait for an hour; and it marks nobody."""
     client = blnk_auth_cli.client()
     for number in range(40):
         blnk_auth_cli.give(client, f"s{number}", idle=25 * DAY)
     assert blnk_auth_cli.sandbox is not None
-    blnk_auth_cli.sandbox.fail(*[Fault(status=503)] * 100)
+    blnk_auth_cli.sandbox.fail(*[Fault(status=503, headers=headers)] * 100)
+    before = rows(blnk_auth_cli)
     found = kept_alive(blnk_auth_cli, *DUE, "--workers", "1")
-    assert found["status"] == 2
+    assert (found["status"], found["sign_in_required"], len(found["failed"])) == (2, [], sent)
     assert found["gave_up"]
-    assert blnk_auth_cli.sandbox.counts.token_requests == 20
+    assert blnk_auth_cli.sandbox.counts.token_requests == sent
+    assert rows(blnk_auth_cli) == before
 
 
 @pytest.mark.parametrize(("broken", "failed", "gives_up"), [(40, 20, True), (2, 20, False)], ids=["all", "every other"])
@@ -221,9 +230,9 @@ def test_a_pair_that_cannot_be_saved_stops_immediately(blnk_auth_cli: CommandLin
         blnk_auth_cli.give(client, f"s{number}", idle=25 * DAY)
     with closing(sqlite3.connect(blnk_auth_cli.directory / "tokens.db")) as database:
         database.execute("CREATE TRIGGER full BEFORE UPDATE ON records BEGIN SELECT RAISE(FAIL, 'disk full'); END")
-        before = database.execute("SELECT * FROM records").fetchall()
-        found = kept_alive(blnk_auth_cli, *DUE, "--workers", "1")
-        assert database.execute("SELECT * FROM records").fetchall() == before
+    before = rows(blnk_auth_cli)
+    found = kept_alive(blnk_auth_cli, *DUE, "--workers", "1")
+    assert rows(blnk_auth_cli) == before
     assert (found["renewed"], found["sign_in_required"], found["status"]) == (0, [], 2)
     [failed] = found["failed"]
     assert "only the memory of this process has it" in failed["error"] == found["gave_up"]

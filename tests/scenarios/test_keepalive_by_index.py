@@ -238,13 +238,12 @@ def test_keepalive_waits_as_long_as_the_server_asks(world: ScriptedWorld, monkey
         give(world, f"s{number}", idle=25 * DAY)
     waited: list[float] = []
 
-    def wait(run: Any, current: Any, delay: float) -> bool:
-        left = max(delay, run._pause_left(current))
-        waited.append(left)
-        world.clock.advance(left)
-        return True
+    def wait(_run: Any, seconds: float) -> bool:
+        waited.append(seconds)
+        world.clock.advance(seconds)
+        return False
 
-    monkeypatch.setattr("blnk_auth._renewal.keepalive.KeepaliveRun._may_send", wait)
+    monkeypatch.setattr("blnk_auth._renewal.keepalive.KeepaliveRun._wait", wait)
     world.server.will(pair(5), answer({}, 503, retry_after="30"), pair(7), pair(8))
     report = world.client.keepalive(rate=1e6, workers=1)
     assert (report.renewed, report.failed, report.gave_up) == (3, [], None)

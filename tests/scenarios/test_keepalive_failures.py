@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.errors import raises
 from support.providers import DAY, acme
 from support.scripted import ScriptedWorld
 from support.stores.scripted import ScriptedStore
-from support.token_endpoint import pair
+from support.token_endpoint import answer, form, pair
 
-from blnk_auth import RenewalPolicy, StoreError
+from blnk_auth import RenewalPolicy, StoreError, TemporarilyUnavailable
+from blnk_auth._protocol.http_messages import HttpRequest, HttpResponse
 from blnk_auth._renewal.authorization_grants import RefreshTokenGrant
 from blnk_auth._renewal.keepalive import KeepaliveRun
 from blnk_auth._renewal.keepalive_settings import KeepaliveSettings
@@ -144,3 +146,85 @@ def test_a_grant_that_is_forgotten_before_its_pair_is_saved_stays_forgotten(
     report = world.client.keepalive(**FAST)
     assert (report.failed, report.gave_up) == ([], None)
     assert len(store.texts) == len(list(world.client.subjects())) == GRANTS - 1
+
+
+@pytest.fixture
+def waited(world: ScriptedWorld, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How many seconds each wait of a run has taken, for a clock that is advanced by it."""
+    waits: list[float] = []
+
+    def wait(_run: KeepaliveRun, seconds: float) -> bool:
+        waits.append(seconds)
+        world.clock.advance(seconds)
+        return False
+
+    monkeypatch.setattr(KeepaliveRun, "_wait", wait)
+    return waits
+
+
+def will_instead(world: ScriptedWorld, *answers: HttpResponse) -> None:
+    world.server._answers.clear()
+    world.server.will(*answers)
+
+
+def busy(seconds: int) -> HttpResponse:
+    return answer({}, 503, retry_after=str(seconds))
+
+
+@pytest.mark.parametrize(("asked_for", "sent"), [(3600, 1), (601, 1), (600, 2), (250, 3), (200, 4)])
+def test_a_server_that_asks_to_wait_for_long_ends_the_run(
+    world: ScriptedWorld, store: Failing, waited: list[float], asked_for: int, sent: int
+) -> None:
+    """It waits for ten minutes at most, reports that, and marks nobody; a later run does the rest."""
+    will_instead(world, *[busy(asked_for)] * sent)
+    before = store.texts
+    report = world.client.keepalive(**FAST)
+    assert sum(waited) < 601
+    assert (len(world.server.requests), report.renewed, report.sign_in_required) == (sent, 0, [])
+    assert isinstance(report.gave_up, TemporarilyUnavailable)
+    assert report.gave_up.retry_after == asked_for
+    assert store.texts == before
+    assert len(report.failed) <= 2  # a renewal is tried three times
+    world.clock.advance(3600)
+    world.server.will(*(pair(number) for number in range(100, 100 + GRANTS)))
+    report = world.client.keepalive(**FAST)
+    assert (report.renewed, report.failed, report.gave_up) == (GRANTS, [], None)
+
+
+@pytest.mark.usefixtures("waited")
+def test_a_run_that_begins_while_the_server_has_asked_to_wait_for_long_sends_nothing(world: ScriptedWorld) -> None:
+    """It reports how long, and no grant as failed: none was tried."""
+    will_instead(world, busy(3600))
+    with raises(TemporarilyUnavailable):
+        world.client.for_subject("s0").renew()
+    world.clock.advance(1000)
+    report = world.client.keepalive(**FAST)
+    assert isinstance(report.gave_up, TemporarilyUnavailable)
+    assert (report.gave_up.retry_after, report.failed, report.due) == (2600.0, [], 0)
+    assert len(world.server.requests) == 1
+
+
+def test_a_server_that_asks_to_wait_again_and_again_is_obeyed(world: ScriptedWorld, waited: list[float]) -> None:
+    """As long as it renews between: each success begins the ten minutes again."""
+    will_instead(world, *(each for number in range(GRANTS) for each in (busy(250), busy(250), pair(number))))
+    report = world.client.keepalive(**FAST)
+    assert (report.renewed, report.failed, report.gave_up) == (GRANTS, [], None)
+    assert sum(waited) >= GRANTS * 500
+
+
+def test_one_party_that_asks_to_wait_for_long_keeps_no_other_waiting(waited: list[float]) -> None:
+    """Where several parties are behind one server, only the grants of this one fail."""
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        return busy(3600) if form(request)["refresh_token"] == "rt0" else pair(100)
+
+    provider = acme(refresh_idle_lifetime=30 * DAY, target=lambda subject: "bank0" if subject < "s5" else "bank1")
+    world = ScriptedWorld(provider)
+    for number in range(10):
+        token = world.token(number // 5, issued_at=world.clock() - 25 * DAY)
+        world.client.for_subject(f"s{number}").adopt(token)
+    world.server.will(*[respond] * 6)
+    report = world.client.keepalive(**FAST)
+    assert (report.renewed, len(report.failed), report.gave_up) == (5, 5, None)
+    assert len(world.server.requests) == 6
+    assert max(waited) < 1
