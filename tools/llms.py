@@ -2,7 +2,7 @@
 
 Used by `make snapshots`, which writes `docs/llms.txt`, and by `make docs`, which adds the rest to the built site. It
 promises that each page of the navigation in zensical.toml is listed once, with its title and its first sentence, and
-that each link leads to Markdown. It never has a sentence of its own: what it says is written in the pages.
+that each link leads to Markdown. It never has a sentence of its own: all that it shows is written in the pages.
 
     python tools/llms.py          writes docs/llms.txt
     python tools/llms.py site     writes each page as Markdown beside its HTML, and llms-full.txt with all but the

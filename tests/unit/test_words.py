@@ -89,11 +89,9 @@ _ANYWHERE = [pattern.replace(r"(?<=\A)", "").replace(r"\Z", "") for pattern in I
 _ANY = re.compile(rf"(?:\b|\A)(?:{'|'.join(f'(?:{pattern})' for pattern in _ANYWHERE)})", re.IGNORECASE)
 """Finds more in a paragraph than `_BANNED` in its sentences, in a tenth of the time."""
 
-PROSE = {
-    path.relative_to(ROOT).as_posix(): path
-    for path in files("blnk_auth/**/*.py", "benchmarks/*.py", "tests/**/*.py", "*.md", "*/*.md", "docs/**/*.md")
-    if path != Path(__file__)
-}
+WHERE = "*.py *.md */*.md blnk_auth/**/*.py benchmarks/**/*.py docs/**/*.md docs/**/*.py tests/**/*.py tools/**/*.py"
+
+PROSE = {path.relative_to(ROOT).as_posix(): path for path in files(*WHERE.split()) if path != Path(__file__)}
 
 
 PARTS = ("blnk_auth", "tests/unit", "tests/support", "tests", "docs", "")
@@ -135,6 +133,17 @@ def complaints(name: str) -> Iterator[str]:
 def test_prose_is_plain(part: str) -> None:
     """No banned word, and at most 40 words in a sentence: a longer one is two sentences, or a list."""
     assert [complaint for name in PROSE if part_of(name) == part for complaint in complaints(name)] == []
+
+
+BUILT = {"build", "dist", "site"}
+"""Directories that `make` writes."""
+
+
+def test_every_python_file_is_read() -> None:
+    """Those of a directory that is new, too, and all but this one, which has the words that it bans."""
+    directories = [each.name for each in ROOT.iterdir() if each.is_dir() and not each.name.startswith(".")]
+    existing = files("*.py", *(f"{name}/**/*.py" for name in directories if name not in BUILT))
+    assert {*existing} - {*PROSE.values()} == {Path(__file__)}
 
 
 def test_every_exception_is_needed_and_has_a_reason() -> None:

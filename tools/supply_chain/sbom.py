@@ -2,9 +2,8 @@
 
 Used by `make sbom` and `make release`, in the environment of requirements/audit.txt. It promises that the document
 names the hashes of what is in dist/, and each package of requirements/runtime.txt with its version, hashes, licence,
-marker, and what wants it; that it is valid by the strict schema of CycloneDX; and that the same build and the same
-SOURCE_DATE_EPOCH have the same document. It never asks anybody, and invents nothing: a licence that is not known is an
-error.
+marker, and what wants it. The document is valid by the strict schema of CycloneDX, and the same for the same build and
+the same SOURCE_DATE_EPOCH. It never asks anybody, and invents nothing: a licence that is not known is an error.
 
 It is beside the wheel, and not in it (PEP 770): the wheel contains nothing of others, and with which versions it is
 installed is decided where it is installed.
