@@ -295,6 +295,16 @@ def test_each_check_can_fail(wrong: Callable[[Books], None]) -> None:
     assert judge_books(books).failures != []
 
 
+@pytest.mark.parametrize(
+    ("what", "is_reported"), [("kilobytes", False), *((each, True) for each in _FLAT if each != "kilobytes")]
+)
+def test_memory_may_rise_once(what: str, is_reported: bool) -> None:
+    """It is kept after a moment with many calls. What Python has allocated, threads and descriptors come back."""
+    books = quiet()
+    books.sizes["0.0"] = [{**_FLAT, "t": 2.0 * at, what: _FLAT[what] * (1 if at < 150 else 2)} for at in range(200)]
+    assert len(judge_books(books).failures) == is_reported
+
+
 def test_a_sign_in_may_stay_in_the_memory_of_a_process_that_does_not_use_it() -> None:
     """It could not be stored when it was made, and is stored by the next call of that process."""
     books = quiet()
