@@ -72,6 +72,14 @@ pickles of earlier versions only: it is not part of the graph."""
 
 ABOVE_ALL = ("__init__", "_pickles")
 
+FROM_THE_TOP = {
+    "cli": frozenset(blnk_auth.__all__),
+    "testing": frozenset(blnk_auth.__all__),
+    "opentelemetry": frozenset({"__version__"}),
+    "_transport": frozenset({"__version__"}),
+}
+"""What may be imported from `blnk_auth` itself, by whom: by programs and test tools what users may import."""
+
 
 def rank_of(module: str) -> int | None:
     """The index of the layer that a module belongs to, by its root module or package; None for the root itself."""
@@ -132,10 +140,7 @@ def violations(source: str, *, module: str, is_package: bool = False) -> list[st
         top = name.partition(".")[0]
         if top == "blnk_auth":
             inner = name.removeprefix("blnk_auth").lstrip(".")
-            # A public name or the version, from the package itself, as users import them.
-            is_public = inner in blnk_auth.__all__ and module.startswith(
-                ("cli", "opentelemetry", "testing", "_transport")
-            )
+            is_public = inner in FROM_THE_TOP.get(module.partition(".")[0], ())
             target = rank_of(inner)
             is_for_pickles = inner.startswith("_pickles.")
             if not is_public and not is_for_pickles and (target is None or target > rank):
@@ -146,7 +151,7 @@ def violations(source: str, *, module: str, is_package: bool = False) -> list[st
 
 
 def graph() -> dict[str, set[str]]:
-    """Which root modules and packages import which others at run time."""
+    """Which root modules and packages import which others at run time. A public name is imported from its own home."""
     arrows: dict[str, set[str]] = {}
     for path in PACKAGE.rglob("*.py"):
         module = module_name(path)
@@ -154,9 +159,15 @@ def graph() -> dict[str, set[str]]:
         if node in (*ABOVE_ALL, "__main__"):
             continue
         names = imported_names(path.read_text("utf-8"), module=module, is_package=path.name == "__init__.py")
-        inner = {name.removeprefix("blnk_auth.").partition(".")[0] for name in names if name.startswith("blnk_auth.")}
+        inner = {_home_of(name).partition(".")[0] for name in names if name.startswith("blnk_auth.")}
         arrows.setdefault(node, set()).update(each for each in inner - {node} if rank_of(each) is not None)
     return arrows
+
+
+def _home_of(name: str) -> str:
+    """Where a name of the package is defined, without the package's own name."""
+    inner = name.removeprefix("blnk_auth.")
+    return blnk_auth._HOME.get(inner, inner)
 
 
 @functools.cache

@@ -105,6 +105,8 @@ def test_arrows_point_down_only() -> None:
         ("_renewal.renewal", "import blnk_auth.client"),
         ("providers._acme", "from .. import client"),
         ("_protocol.token_response", "import blnk_auth"),
+        ("_transport.network", "from .. import OAuthClient"),
+        ("client", "from . import Auth"),
         ("brand_new", "import json"),
     ],
 )
@@ -122,6 +124,7 @@ def test_a_forbidden_import_is_reported(module: str, source: str) -> None:
         ("stores._sqlite", "from ._token_store import Record\nfrom ..errors import StoreError", False),
         ("stores", "from ._sqlite import SQLiteStore", True),
         ("client", "from . import errors", False),
+        ("_transport.network", "from .. import __version__", False),
         ("cli.demo", "import rich\nfrom ...testing import Sandbox", True),
     ],
 )
