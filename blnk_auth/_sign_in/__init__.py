@@ -7,7 +7,7 @@ renews a token.
 * `client_exchanges`: its methods for tokens that are issued for another token or an assertion, without a sign-in.
 * `client_many_grants`: its methods for all grants that users gave by them.
 * `start_authorization`, `finish_authorization`, `device`, `interactive`: the sign-ins. Each is a class that is made
-  from the client's state and the wanted grant, and then run once, by `run` or `arun`.
+  from the client's state and what is wanted, and then run once, by `run` or `arun`, which take nothing more.
 * `one_time_exchange`: exchanges what may be used once, obtained outside of OAuth, for a user's tokens.
 * `callback_url`: reads the URL that the browser comes back with. `pending_sign_ins`: stores the sign-ins that were
   started.

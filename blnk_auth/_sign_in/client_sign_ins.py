@@ -66,7 +66,7 @@ class ClientSignIns(ClientAuthorizations):
             StoreError: The store fails.
         """
         wanted = WantedGrant.checked(subject, scope, resource)
-        return source_of(self._device(wanted, on_prompt, timeout).run(wait))
+        return source_of(self._device(wanted, on_prompt, timeout, wait).run())
 
     async def aauthorize_device(
         self,
@@ -88,8 +88,11 @@ class ClientSignIns(ClientAuthorizations):
             timeout: Seconds after which it ends. None: when the code expires.
             wait: Awaited with the seconds until the next poll. None: the event loop's own sleep.
         """
+        from .device import sleep
+
         wanted = WantedGrant.checked(subject, scope, resource)
-        return source_of(await self._device(wanted, on_prompt, timeout).arun(wait))
+        wait = sleep if wait is None else wait
+        return source_of(await self._device(wanted, on_prompt, timeout, wait).arun())
 
     def authorize_by_exchange(self, subject: str, *, grant_type: str, parameters: Mapping[str, str]) -> TokenSource:
         """Exchange something that may be used once for the tokens of a user, and return their source.
@@ -132,8 +135,12 @@ class ClientSignIns(ClientAuthorizations):
         return OneTimeExchange(self._state, Exchange.checked(subject, grant_type, parameters))
 
     def _device(
-        self, wanted: WantedGrant, on_prompt: Callable[[blnk_auth.DeviceAuthorization], object], timeout: float | None
+        self,
+        wanted: WantedGrant,
+        on_prompt: Callable[[blnk_auth.DeviceAuthorization], object],
+        timeout: float | None,
+        wait: Callable[[float], object],
     ) -> DeviceSignIn:
         from .device import DeviceSignIn
 
-        return DeviceSignIn(self._state, wanted, on_prompt=on_prompt, timeout=timeout)
+        return DeviceSignIn(self._state, wanted, on_prompt=on_prompt, timeout=timeout, wait=wait)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from .._protocol.dpop_key import DpopKey
 from .._protocol.http_messages import HttpResponse
@@ -139,6 +139,7 @@ class DeviceSignIn:
         on_prompt: Shows the user what to do.
         timeout: Seconds after which the sign-in ends, if the code does not expire earlier. None: it ends when the code
             expires.
+        wait: Called with the seconds until the next poll. For `arun` it returns what is awaited.
 
     Raises:
         ConfigurationError: An argument cannot work.
@@ -152,6 +153,7 @@ class DeviceSignIn:
         *,
         on_prompt: Callable[[DeviceAuthorization], object],
         timeout: float | None,
+        wait: Callable[[float], object],
     ) -> None:
         if timeout is not None and not (is_number(timeout) and timeout >= 0):
             raise ConfigurationError(
@@ -160,31 +162,31 @@ class DeviceSignIn:
                 remedy="pass None to wait until the code expires",
             )
         _check_callable("on_prompt", on_prompt)
+        _check_callable("wait", wait)
         self._state = state
         self._wanted = wanted
         self._current = state.current_token(wanted.grant(state.provider.target_of(wanted.subject)))
         self._on_prompt = on_prompt
         self._timeout = timeout
+        self._wait = wait
         self._device_code = ""
         self._key: DpopKey | None = None
         self._interval = _DEFAULT_INTERVAL
         self._deadline = 0.0
 
-    def run(self, wait: Callable[[float], object]) -> CurrentToken:
-        """Sign the user in. Blocks. `wait` is called with the seconds until the next poll."""
-        _check_callable("wait", wait)
+    def run(self) -> CurrentToken:
+        """Sign the user in. Blocks."""
         self._on_prompt(self._state.operations.wait_for(self._state.operations.begin(self._begin)))
         while True:
-            wait(self._pause())
+            self._wait(self._pause())
             if self._state.operations.wait_for(self._state.operations.begin(self._poll)):
                 return self._current
 
-    async def arun(self, wait: Callable[[float], Awaitable[object]] | None) -> CurrentToken:
-        """The same in a task of asyncio or trio, whose own sleep is used if `wait` is None."""
-        _check_callable("wait", wait or _sleep)
+    async def arun(self) -> CurrentToken:
+        """The same in a task of asyncio or trio."""
         self._on_prompt(await self._state.operations.await_for(self._state.operations.begin(self._begin)))
         while True:
-            await (_sleep if wait is None else wait)(self._pause())
+            await cast("Awaitable[object]", self._wait(self._pause()))
             if await self._state.operations.await_for(self._state.operations.begin(self._poll)):
                 return self._current
 
@@ -275,7 +277,8 @@ def _check_callable(parameter: str, value: object) -> None:
         )
 
 
-async def _sleep(seconds: float) -> None:
+async def sleep(seconds: float) -> None:
+    """Wait in a task of asyncio or trio: the event loop's own sleep."""
     if in_trio():
         import trio
 

@@ -338,6 +338,27 @@ def test_what_counts_in_a_class() -> None:
     assert counted("StoreContract") == {"value", "store", "kept"}
 
 
+SIGN_INS = {"AuthorizationStart", "AuthorizationFinish", "DeviceSignIn", "InteractiveSignIn", "OneTimeExchange"}
+
+
+def test_the_sign_ins_are_classes_of_one_shape() -> None:
+    """Each is made with all that it needs, and then run by `run` or `arun`, which take nothing."""
+    classes = [
+        each
+        for module, tree in trees().items()
+        if module.startswith("_sign_in.")
+        for each in tree.body
+        if isinstance(each, ast.ClassDef)
+    ]
+    taken = {
+        (cls.name, each.name): ast.unparse(each.args)
+        for cls in classes
+        for each in cls.body
+        if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.name in ("run", "arun")
+    }
+    assert taken == dict.fromkeys(((name, method) for name in SIGN_INS for method in ("run", "arun")), "self")
+
+
 # --- documentation ---------------------------------------------------------------------------------------------------
 
 
