@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import replace
@@ -46,6 +47,7 @@ from blnk_auth import (
     TokenSource,
 )
 from blnk_auth._protocol.http_messages import Call
+from blnk_auth._renewal.worker import Worker, shared_workers
 from blnk_auth.stores._token_store import Version
 from blnk_auth.testing import Fault
 from blnk_auth.testing.sandbox._blink import problem
@@ -150,24 +152,40 @@ def test_trap_06_each_call_has_a_correlation_id_of_its_own(blink: World, kind: K
 
 
 @through_every_client
-def test_trap_07_psu_headers_know_whether_a_user_is_present(blink: World, kind: Kind) -> None:
-    """A refresh inside a user's request carries the user's address, one in the background AUTO."""
+def test_trap_07_psu_headers_know_whether_a_user_is_present(
+    blink: World, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refresh inside a user's request carries that user's address, on a worker that had another user's before; one in
+    the background carries AUTO.
+    """
+    workers: list[Worker] = []
 
     def address(call: Call) -> str:
+        # Also called for the user's request itself, on another thread.
+        if isinstance(thread := threading.current_thread(), Worker):
+            workers.append(thread)
         return "AUTO" if call.in_background else IP.get()
 
+    # As long as a busy machine may take until the next request.
+    monkeypatch.setattr(shared_workers(), "idle_seconds", PATIENCE)
     source = blink.signed_in(client=blink.client(blink.provider(psu_ip_address=address)))
     before = IP.set("203.0.113.7")
     try:
-        blink.expire()
-        assert blink.get(kind, source).status == 200
+        for user in ("203.0.113.7", "198.51.100.9"):
+            IP.set(user)
+            blink.expire()
+            assert blink.get(kind, source).status == 200
+            settle()
+        assert len(workers) == 2
+        assert len(set(workers)) == 1
         # Into the advisory window: the token is used, and renewed in the background.
         blink.clock.advance(DAY - 300)
         assert blink.get(kind, source).status == 200
-        blink.events.wait_for("renewed", 2)
+        blink.events.wait_for("renewed", 3)
     finally:
         IP.reset(before)
-    assert [request.headers["x-psu-ip-address"] for request in blink.token_requests] == ["203.0.113.7", "AUTO"]
+    sent = [request.headers["x-psu-ip-address"] for request in blink.token_requests]
+    assert sent == ["203.0.113.7", "198.51.100.9", "AUTO"]
 
 
 def test_trap_08_basic_credentials_are_raw_for_blnk_and_encoded_by_the_rfc() -> None:

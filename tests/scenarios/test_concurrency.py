@@ -33,7 +33,7 @@ from support.providers import acme_at
 from support.sites import Received, Reply, Site
 from support.stores.scripted import DelegatingStore
 from support.waiting import Hold, cancel
-from support.worlds import NO_RENEWAL, ONE_RENEWAL, World
+from support.worlds import World
 
 from blnk_auth import BlnkAuthError, TemporarilyUnavailable, TokenSource
 from blnk_auth.events import Event
@@ -215,11 +215,40 @@ def test_f05_an_open_stream_holds_up_nobody(world: World, kind: Kind) -> None:
         streamed.close()
 
 
-@pytest.mark.parametrize("stage", ["before sending", "after a rejection"])
+on_either = pytest.mark.parametrize("earlier", [0, 1], ids=["new connection", "used connection"])
+stages = pytest.mark.parametrize(
+    ("stage", "earlier"),
+    [("before sending", 0), ("after a rejection", 0), ("after a rejection", 1)],
+    ids=["before sending", "after a rejection", "after a rejection, used connection"],
+)
+
+
+def signed_in_after(world: World, kind: Kind, earlier: int) -> TokenSource:
+    """The source of a user with a valid token, after so many renewals; their connection is kept."""
+    client = world.client()
+    alice = world.signed_in(client=client)
+    kept = client._state.network.kept
+    kept._clock = Steps()
+    for _ in range(earlier):
+        world.expire()
+        with kind.open(alice) as http:
+            assert http.get(world.url).status == 200
+    assert len(kept._idle) == min(earlier, 1)
+    return alice
+
+
+def expired_after(world: World, kind: Kind, earlier: int) -> TokenSource:
+    """The same, with a token that has expired."""
+    alice = signed_in_after(world, kind, earlier)
+    world.expire()
+    return alice
+
+
+@stages
 @through_httpx_tasks
-def test_f06_a_flow_closed_by_another_task_harms_nobody(world: World, kind: Kind, stage: str) -> None:
+def test_f06_a_flow_closed_by_another_task_harms_nobody(world: World, kind: Kind, stage: str, earlier: int) -> None:
     """A flow that one task began and another closes raises nothing, and the next request succeeds."""
-    alice = world.signed_in()
+    alice = signed_in_after(world, kind, earlier)
     shell = kind.auth(alice)
 
     async def main() -> int:
@@ -234,7 +263,8 @@ def test_f06_a_flow_closed_by_another_task_harms_nobody(world: World, kind: Kind
             return int((await http.get(world.url)).status_code)
 
     assert run_a_loop(kind, main) == 200
-    assert world.renewals == (ONE_RENEWAL if stage == "after a rejection" else NO_RENEWAL)
+    renewed = earlier + (stage == "after a rejection")
+    assert world.renewals == (renewed, renewed, 0)
 
 
 async def in_own_task(call: Callable[[], Any]) -> Any:
@@ -252,11 +282,11 @@ def rejection_of(kind: Kind, request: Any) -> Any:
     return kind.module.Response(401, request=request, content=b"{}")
 
 
-@pytest.mark.parametrize("stage", ["before sending", "after a rejection"])
+@stages
 @through(lambda kind: kind.is_httpx and not kind.is_async)
-def test_f06_a_flow_closed_by_another_thread_harms_nobody(world: World, kind: Kind, stage: str) -> None:
+def test_f06_a_flow_closed_by_another_thread_harms_nobody(world: World, kind: Kind, stage: str, earlier: int) -> None:
     """The same for a synchronous flow, begun in one thread and closed in another."""
-    alice = world.signed_in()
+    alice = signed_in_after(world, kind, earlier)
     shell = kind.auth(alice)
     flow = shell.sync_auth_flow(kind.module.Request("GET", world.url))
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
@@ -267,13 +297,15 @@ def test_f06_a_flow_closed_by_another_thread_harms_nobody(world: World, kind: Ki
         other.submit(flow.close).result(PATIENCE)
     with kind.open(shell) as http:
         assert http.get(world.url).status == 200
-    assert world.renewals == (ONE_RENEWAL if stage == "after a rejection" else NO_RENEWAL)
+    renewed = earlier + (stage == "after a rejection")
+    assert world.renewals == (renewed, renewed, 0)
 
 
+@on_either
 @through_httpx_tasks
-def test_f06_a_flow_cancelled_while_it_waits_harms_nobody(world: World, kind: Kind) -> None:
+def test_f06_a_flow_cancelled_while_it_waits_harms_nobody(world: World, kind: Kind, earlier: int) -> None:
     """A flow whose task is cancelled while it waits for the renewal can be closed by any task."""
-    alice = world.expired()
+    alice = expired_after(world, kind, earlier)
     shell = kind.auth(alice)
 
     async def main() -> int:
@@ -290,24 +322,7 @@ def test_f06_a_flow_cancelled_while_it_waits_harms_nobody(world: World, kind: Ki
     with Hold() as asking:
         world.sandbox.fail(Fault(rewrite=asking))
         assert run_a_loop(kind, main) == 200
-    assert_renewed_once(world.sandbox)
-
-
-on_either = pytest.mark.parametrize("earlier", [0, 1], ids=["new connection", "used connection"])
-
-
-def expired_after(world: World, kind: Kind, earlier: int) -> TokenSource:
-    """The source of a user whose token has expired, after so many renewals; their connection is kept."""
-    client = world.client()
-    alice = world.expired(client=client)
-    kept = client._state.network.kept
-    kept._clock = Steps()
-    for _ in range(earlier):
-        with kind.open(alice) as http:
-            assert http.get(world.url).status == 200
-        world.expire()
-    assert len(kept._idle) == min(earlier, 1)
-    return alice
+    assert world.renewals == (1 + earlier, 1 + earlier, 0)
 
 
 @on_either
@@ -326,10 +341,11 @@ def test_f07_a_cancelled_leader_leaves_a_renewal_that_ends_well(world: World, ki
     assert world.renewals == (1 + earlier, 1 + earlier, 0)
 
 
+@on_either
 @through_tasks
-def test_f07_a_cancelled_waiter_takes_nobody_with_it(world: World, kind: Kind) -> None:
+def test_f07_a_cancelled_waiter_takes_nobody_with_it(world: World, kind: Kind, earlier: int) -> None:
     """When one of two waiting tasks is cancelled, the other gets its answer from the same renewal."""
-    alice = world.expired()
+    alice = expired_after(world, kind, earlier)
     with Hold() as asking, kind.open(alice) as http:
         world.sandbox.fail(Fault(rewrite=asking))
         leader = http.start("GET", world.url)
@@ -339,7 +355,7 @@ def test_f07_a_cancelled_waiter_takes_nobody_with_it(world: World, kind: Kind) -
         cancel(waiter)
         asking.release()
         assert leader.result(PATIENCE).status == 200
-    assert_renewed_once(world.sandbox)
+    assert world.renewals == (1 + earlier, 1 + earlier, 0)
 
 
 @on_either

@@ -50,26 +50,39 @@ def test_chunks_end_a_response_too(package: Package, network: Network) -> None:
 
 
 def test_requests_at_the_same_time_have_a_connection_each(package: Package, network: Network) -> None:
-    """One connection serves one exchange at a time, and the most that are kept is sixteen."""
-    together = threading.Barrier(20)
+    """One connection serves one exchange at a time, and the most that are kept is sixteen for each origin."""
+    with all_together() as server, all_together() as other:
+        for each in (server, other):
+            at_once(20, package, network, each.origin)
+            assert sorted(each.requests) == list(range(20))
+            for _ in range(4):
+                assert each.ended.acquire(timeout=PATIENCE)
+            assert not each.ended.acquire(blocking=False)
+        for each in (server, other):
+            at_once(16, package, network, each.origin)
+            assert len(set(each.requests[20:])) == 16
+            assert len(each.opened) == 20
+        assert not server.ended.acquire(blocking=False)
+
+
+def all_together() -> KeepAliveServer:
+    """A server that answers the first 20 requests once it has all of them, and then the next 16."""
+    first, then = threading.Barrier(20), threading.Barrier(16)
 
     def answer(count: int) -> bytes:
-        if count < 20:
-            together.wait(PATIENCE)
+        (first if count < 20 else then).wait(PATIENCE)
         return whole()
 
-    with KeepAliveServer(answer) as server:
-        threads = [threading.Thread(target=send, args=(package, network, server.origin)) for _ in range(20)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(PATIENCE)
-        assert sorted(server.requests) == list(range(20))
-        for _ in range(4):
-            assert server.ended.acquire(timeout=PATIENCE)
-        assert not server.ended.acquire(blocking=False)
-        send(package, network, server.origin)
-        assert len(server.opened) == 20
+    return KeepAliveServer(answer)
+
+
+def at_once(number: int, package: Package, network: Network, origin: str) -> None:
+    """Send so many requests from as many threads."""
+    threads = [threading.Thread(target=send, args=(package, network, origin)) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
 
 
 def test_a_tunnel_through_a_proxy_is_used_again(
