@@ -4,7 +4,8 @@ Used by `OAuthClient.keepalive` and `blnk-auth keepalive`. What it promises:
 
 * Any number of hosts may run it at the same time, and each due grant is renewed once. Each is read immediately before
   it is renewed, and renewed only if that token is still the stored one once the run has the store's lock.
-* A store's index is only a hint which grants to read. Memory does not grow with the number of grants.
+* A store's index is only a hint which grants to read. Memory does not grow with the number of grants, except by
+  what the report lists: failures, and users who must sign in again.
 * While the server asked this client to wait (`Retry-After`), nothing is sent. The run waits for at most ten minutes
   between two renewals that succeed, and stops if the server asks for more.
 * The run stops after failures that would repeat for every other grant.
@@ -93,6 +94,8 @@ class KeepaliveFailure:
 class KeepaliveReport:
     """The result of a keepalive run. Read it when the run has ended: while it lasts, its threads change it.
 
+    Its lists grow with what they contain. All else takes the same memory for any number of grants.
+
     Attributes:
         grants: Grants of this client that were found: those that are due by the store's index, or all of them in a
             store without one; of its shard, if there are several.
@@ -158,7 +161,7 @@ class KeepaliveRun:
         # The first one is found here, so that a store that is down raises an error.
         first = list(itertools.islice(candidates, 1))
         self._work_in_parallel(itertools.chain(first, candidates), on_progress or (lambda _looked_at, _total: None))
-        note_due(self._state, self._corrections)
+        self._correct_index()
         return self.report
 
     def stop(self) -> None:
@@ -173,6 +176,7 @@ class KeepaliveRun:
         keys: Iterator[str] = call_store("read", store.keys, prefix)
         while page := call_store("read", lambda: list(itertools.islice(keys, _PAGE))):
             yield from self._shuffled([(key, True) for key in page])
+            self._correct_index()
         self._total = self.report.grants
 
     def _found_by_index(self) -> Iterator[_Candidate]:
@@ -194,9 +198,13 @@ class KeepaliveRun:
         while page := due_page(self._state.store, self._state.registration.tokens, before, after):
             after = page[-1].due_at, page[-1].key
             yield from self._shuffled([(entry.key, entry.is_exact) for entry in page])
-            with self._lock:
-                corrections, self._corrections = self._corrections, []
-            note_due(self._state, corrections)
+            self._correct_index()
+
+    def _correct_index(self) -> None:
+        """Correct the entries of the records that were read and found not to be due."""
+        with self._lock:
+            corrections, self._corrections = self._corrections, []
+        note_due(self._state, corrections)
 
     def _shuffled(self, page: list[_Candidate]) -> list[_Candidate]:
         """Those of this part, in a random order, so that hosts that start together do not wait for each other."""
