@@ -220,7 +220,7 @@ def _checked_moment(parameter: str, moment: float) -> float:
             parameter=parameter,
             remedy="pass UTC epoch seconds, such as time.time() - 90 * 86400",
         )
-    return moment
+    return float(moment)
 
 
 def _checked_limit(limit: int | None) -> int | None:

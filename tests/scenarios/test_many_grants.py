@@ -240,6 +240,15 @@ def test_what_ends_soon_is_found_in_order() -> None:
     assert subjects_due(world.client, world.clock()) == []
 
 
+@pytest.mark.parametrize("before", [10**30, 10**300, 1e300, -(10**30)], ids="{:.0e}".format)
+def test_a_moment_that_no_database_can_count_to_is_a_moment(before: float, tmp_path: Path) -> None:
+    """A whole number of any size: everything ends before it, or nothing."""
+    world = ScriptedWorld(store=SQLiteStore(tmp_path / "tokens.db"))
+    own_grants(world.client, world, "alice")
+    assert subjects_due(world.client, before) == ["alice"] * (before > 0)
+    assert world.client.prune(-abs(before)) == 0
+
+
 def test_an_unused_refresh_token_expires_after_the_time_of_the_provider() -> None:
     """After its `refresh_idle_lifetime`, or at the end that the server has reported if that is earlier."""
     world = ScriptedWorld(acme(refresh_idle_lifetime=30 * DAY))
