@@ -534,10 +534,10 @@ _SECTIONS: dict[str, tuple[str, str, Callable[[dict[str, Any], Path], str]]] = {
 def _taken(when: dict[str, Any]) -> str:
     """When a section was measured, and whether other programs had the machine too."""
     text = f"Measured {when['date']}"
-    if when["load"] is None:
+    if when["busy"] is None:
         return text + ".\n"
-    text += f", with a load of {when['load']:.1f} on {when['processors']} processors before it began."
-    if when["load"] > when["processors"] / 2:
+    text += f"; other programs used {when['busy']:.2f} of {when['processors']} processors before it began."
+    if when["busy"] > when["processors"] / 4:
         text += (
             "\n**The machine was shared with other programs**: times mean little here. "
             "Counts of instructions, bytes and requests do not depend on that."
@@ -552,7 +552,7 @@ def write(found: dict[str, Any], page: Path) -> None:
     parts = [
         "# Performance\n",
         "This page is made by `make bench`; nothing on it is written by hand but the notes on missed targets.",
-        f"Measured on {where['system']}, {where['python']}; each section names its day, and the load before it began.",
+        f"Measured on {where['system']}, {where['python']}; each section names its day, and how busy other programs kept the machine before it began.",
         "Only ratios within one run mean something on another machine.\n",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".\n",
         "## What you notice\n",

@@ -52,9 +52,24 @@ def section(name: str, *, quick: bool) -> Any:
 
 
 def now() -> dict[str, Any]:
-    """The day, and how busy the machine is before a section begins."""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "load": load, "processors": os.cpu_count()}
+    """The day, and how busy other programs keep the machine before a section begins."""
+    return {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "busy": busy(), "processors": os.cpu_count()}
+
+
+def busy(seconds: float = 2.0) -> float | None:
+    """How many processors are in use while this program rests; None where the system does not tell."""
+    if not Path("/proc/stat").exists():
+        return None
+    total, idle = _ticks()
+    time.sleep(seconds)
+    total_then, idle_then = _ticks()
+    return (1 - (idle_then - idle) / (total_then - total)) * (os.cpu_count() or 1)
+
+
+def _ticks() -> tuple[int, int]:
+    """All ticks of all processors since the start of the system, and those in which they had nothing to do."""
+    ticks = [int(each) for each in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return sum(ticks), ticks[3] + ticks[4]
 
 
 def machine() -> dict[str, Any]:
