@@ -103,7 +103,8 @@ def commands(client: Any, work: Timed) -> int:
     figures = client.info("commandstats")
     ours = {"cmdstat_config|resetstat", "cmdstat_info"}
     # What a script calls is counted too, but costs no round trip.
-    inside = {f"cmdstat_{name}" for name in ("hmget", "hget", "hset", "persist", "get", "set", "del")}
+    names = ("hmget", "hget", "hset", "persist", "get", "set", "del", "zadd", "zrem")
+    inside = {f"cmdstat_{name}" for name in names}
     return sum(figures[name]["calls"] for name in figures.keys() - ours - inside)
 
 

@@ -19,6 +19,10 @@ from ..errors import ConfigurationError, is_text
 from ._private_file import create_file
 from ._sql_schema import SUPPORTED
 
+_MOST_CONNECTIONS = 15
+"""Of one process, as SQLAlchemy's default is. But it would keep five: sixteen threads that renew then connect again and
+again, which costs more than the statements. All that were ever needed at the same time are kept."""
+
 _CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
 """Seconds that one statement may take. The statements of a store touch one row and take milliseconds."""
@@ -67,6 +71,9 @@ def engine_for(url: URL, seconds: int = STATEMENT_SECONDS) -> Engine:
             )
         # SQLite's file locks do not survive a fork with an open connection, so none stays open.
         options["poolclass"] = NullPool
+    else:
+        # The one that was used last is used next, so that the others may be closed by the server.
+        options |= {"pool_size": _MOST_CONNECTIONS, "max_overflow": 0, "pool_use_lifo": True}
     try:
         limits = _time_limits(url.get_driver_name(), seconds)
         # Limits in the URL have precedence.

@@ -7,12 +7,13 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Dialect, create_engine, inspect, make_url, text
+from sqlalchemy import Connection, Dialect, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.engine import Engine
@@ -32,6 +33,7 @@ from support.stores.workers import create_schema_when_told
 from blnk_auth.errors import ConfigurationError, Conflict, StoreError
 from blnk_auth.stores import DueEntry, SQLStore, _sql_errors, metadata
 from blnk_auth.stores._psycopg_deadline import NoAnswerInTime, connect
+from blnk_auth.stores._sql_connections import engine_for
 from blnk_auth.stores._sql_migrations import MIGRATIONS, check_version, migrate
 from blnk_auth.stores._token_store import TokenStore
 from blnk_auth.testing.store_contract import run_processes
@@ -356,6 +358,19 @@ def test_no_connection_is_kept_under_the_lock(url: str) -> None:
         assert engine.pool.status().count("Checked out connections: 0") or "NullPool" in repr(engine.pool)
         store.save("alice", {}, expected=None)
     engine.dispose()
+
+
+@pytest.mark.parametrize("url", ["postgresql", "mariadb"], indirect=True)
+def test_connections_that_were_needed_at_the_same_time_are_kept(url: str) -> None:
+    """Threads that renew do not connect again and again."""
+    engine, made = engine_for(make_url(url)), list[object]()
+    event.listen(engine, "connect", lambda connection, _record: made.append(connection))
+    for _ in range(2):
+        with ExitStack() as stack:
+            for _ in range(15):
+                stack.enter_context(engine.connect())
+    engine.dispose()
+    assert len(made) == 15
 
 
 # Keys
