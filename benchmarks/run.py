@@ -57,7 +57,7 @@ def now() -> dict[str, Any]:
 
 
 def busy(seconds: float = 2.0) -> float | None:
-    """How many processors are in use while this program rests; None where the system does not tell."""
+    """How many processors are in use while this program rests; None where the system does not report it."""
     if not Path("/proc/stat").exists():
         return None
     total, idle = _ticks()
