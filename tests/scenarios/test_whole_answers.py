@@ -339,7 +339,6 @@ FROZEN = """
 import sys
 from blnk_auth import RenewalPolicy
 from blnk_auth._protocol.http_messages import HttpRequest, NoResponse
-from blnk_auth._renewal.single_flight import Flight
 from blnk_auth._transport.network import Network, transport_for
 package, url, body = sys.argv[1:]
 network = Network(RenewalPolicy(request_deadline=5.0))
